@@ -1,0 +1,22 @@
+"""Makes the config groups of `lit_hydra_bridge.conf` available to every Hydra app.
+
+Hydra executes this module at the start of every app on the machine, so it imports next to nothing.
+"""
+
+from __future__ import annotations
+
+from hydra.core.config_search_path import ConfigSearchPath
+from hydra.plugins.search_path_plugin import SearchPathPlugin
+
+from lit_hydra_bridge.switch import is_on
+
+
+class LitHydraBridgeSearchPath(SearchPathPlugin):
+    """Appends our config groups, and prepares Lightning's loader for checkpoints with omegaconf nodes."""
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        search_path.append(provider="lit-hydra-bridge", path="pkg://lit_hydra_bridge.conf")
+        if is_on():
+            from lit_hydra_bridge.record.lightning_seams import install_when_imported
+
+            install_when_imported()

@@ -1,0 +1,41 @@
+"""lit-hydra-bridge: every Lightning checkpoint and logger of a Hydra app knows how it was made.
+
+Nothing has to be called for that. The names below are for more: reading records, and recording by hand. They
+are loaded on first use, so that importing this package costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lit_hydra_bridge.record.callback_lightning import RunRecorder as RunRecorder
+    from lit_hydra_bridge.record.capture import recording as recording
+    from lit_hydra_bridge.record.run_record import RunRecord as RunRecord
+    from lit_hydra_bridge.reload.checkpoint import read_record as read_record
+    from lit_hydra_bridge.reload.config import load_config as load_config
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "RunRecord": "lit_hydra_bridge.record.run_record",
+    "load_config": "lit_hydra_bridge.reload.config",
+    "read_record": "lit_hydra_bridge.reload.checkpoint",
+    "recording": "lit_hydra_bridge.record.capture",
+}
+__all__ = ["RunRecord", "RunRecorder", "load_config", "read_record", "recording"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "RunRecorder":
+        from lit_hydra_bridge.record.flavour import run_recorder_class
+
+        return run_recorder_class()
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,224 @@
+"""The hooks of RunRecorder, the same for both names of Lightning.
+
+    Trainer()  ->  capture the job        (config, overrides: while the resolvers of the app are there)
+    setup      ->  note the Trainer, hand the config to the loggers
+    save       ->  stamp the record into the checkpoint
+
+The classes that Lightning sees are in `callback_lightning.py` and `callback_pytorch_lightning.py`: each derives
+from these hooks and from its own flavour's Callback. Nothing here may make a training fail.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar, cast
+
+from lit_hydra_bridge.record.capture import (
+    CaptureOptions,
+    JobCapture,
+    capture_by_hand,
+    current_capture,
+    is_current,
+    is_rank_zero,
+)
+from lit_hydra_bridge.record.loggers import log_config, log_lost_keys, logger_runs
+from lit_hydra_bridge.record.run_record import RECORD_KEY, RunRecord
+from lit_hydra_bridge.record.training import read_training
+from lit_hydra_bridge.switch import is_on
+
+Hook = TypeVar("Hook", bound=Callable[..., None])
+
+
+class BridgeWarning(UserWarning):
+    """The bridge could not do a part of its work; the training goes on."""
+
+
+def warn(message: str) -> None:
+    """Warn once at most per message and place; also where warnings are errors, nothing is raised."""
+    try:
+        warnings.warn(f"lit-hydra-bridge: {message}", BridgeWarning, stacklevel=2)
+    except BridgeWarning:
+        print(f"lit-hydra-bridge: {message}", file=sys.stderr)
+
+
+def _harmless(hook: Hook) -> Hook:
+    """Turn any error inside a hook into one warning."""
+
+    @functools.wraps(hook)
+    def guarded(self: Any, *args: Any, **kwargs: Any) -> None:
+        if not is_on():
+            return
+        try:
+            hook(self, *args, **kwargs)
+        except Exception as error:  # whatever it is, it is ours and must not end the training
+            if not self._has_failed:
+                self._has_failed = True
+                warn(f"{hook.__name__} failed, and the record may be incomplete ({type(error).__name__}: {error})")
+
+    return cast("Hook", guarded)
+
+
+class RecorderHooks:
+    """Records how a run was made into its checkpoints and loggers.
+
+    Passing one to the Trainer by hand replaces the automatic one.
+
+    Args:
+        config: the config to record, where no Hydra job runs (compose API, notebooks).
+        overrides: what to record as the overrides, together with `config`.
+        diff: whether the git diff is recorded; by default unless LIT_HYDRA_BRIDGE_DIFF=off.
+        diff_limit_kib: the longest git diff to keep, packed, in KiB.
+        custom_resolvers: False keeps the text of config nodes that need the app's own resolvers.
+        time_limit_s: the longest that the first save waits for git and the package list, in seconds.
+        loggers: False keeps the config out of the Trainer's loggers.
+    """
+
+    def __init__(
+        self,
+        config: Any = None,
+        *,
+        overrides: list[str] | None = None,
+        diff: bool | None = None,
+        diff_limit_kib: int = CaptureOptions.diff_limit_kib,
+        custom_resolvers: bool = True,
+        time_limit_s: float = CaptureOptions.time_limit_s,
+        loggers: bool = True,
+    ) -> None:
+        super().__init__()
+        self._options = CaptureOptions(
+            diff=diff,
+            diff_limit_kib=diff_limit_kib,
+            custom_resolvers=custom_resolvers,
+            time_limit_s=time_limit_s,
+        )
+        self._log_to_loggers = loggers
+        self._capture: JobCapture | None = None
+        self._record: RunRecord | None = None
+        self._data: dict[str, Any] | None = None
+        self._config_logged = False
+        self._has_failed = False
+        self._by_hand = config is not None
+        if config is not None:
+            self._capture = capture_by_hand(config, overrides, self._options)
+        elif is_on() and is_rank_zero():
+            self.capture()
+
+    def capture(self) -> JobCapture | None:
+        """Return what is known of the job that runs now; None where none runs.
+
+        A Trainer made before Hydra started, or in an earlier job, belongs to the job in which it is used.
+        """
+        if not self._by_hand and not is_current(self._capture):
+            with _one_warning(self):
+                default = self._options == CaptureOptions()
+                self._capture = current_capture(None if default else self._options)
+        return self._capture
+
+    def record(self, trainer: Any) -> RunRecord | None:
+        """Return the record for this trainer; None where no config is known."""
+        capture = self.capture()
+        if capture is None:
+            return self._record
+        model = trainer.lightning_module
+        record = capture.record(
+            training=read_training(trainer, model, capture.config) if model is not None else None,
+            loggers=logger_runs(trainer),
+        )
+        if record.gaps and not capture.gaps_were_told:
+            capture.gaps_were_told = True
+            warn("the record has gaps: " + "; ".join(record.gaps))
+        return record
+
+    def stamp(self, trainer: Any, checkpoint: dict[str, Any]) -> None:
+        """Put the record into a checkpoint that is about to be written."""
+        if not trainer.is_global_zero:
+            return
+        if self._data is None or self._is_stale(trainer):
+            self._record = self.record(trainer)
+            self._data = self._record.to_dict() if self._record is not None else None
+        if self._data is not None:
+            checkpoint[RECORD_KEY] = self._data
+
+    def _is_stale(self, trainer: Any) -> bool:
+        """A later load adds to the lineage, and a logger may learn its run id late; all else is settled."""
+        record = self._record
+        if record is None or self._capture is None:
+            return record is None
+        return len(self._capture.ancestors) != len(record.lineage) or logger_runs(trainer) != record.loggers
+
+    @_harmless
+    def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
+        """Lightning's hook before anything runs."""
+        _install_seams(type(trainer).__module__)
+        self._data = None
+        self._config_logged = False
+        if trainer.is_global_zero and self._log_to_loggers and (capture := self.capture()) is not None:
+            for problem in log_config(trainer, pl_module, capture.config, capture.hydra, capture.run_id):
+                warn(problem)
+
+    @_harmless
+    def on_load_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
+        """Lightning's hook when it resumes: the checkpoint's own record becomes this run's lineage."""
+        capture = self.capture() if trainer.is_global_zero else None
+        if capture is not None and RECORD_KEY in checkpoint:
+            path = trainer.ckpt_path
+            capture.note_ancestor(checkpoint[RECORD_KEY], str(path) if path else None)
+
+    @_harmless
+    def on_save_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
+        """Lightning's hook for full checkpoints; weights-only ones pass the seam alone."""
+        self.stamp(trainer, checkpoint)
+
+    @_harmless
+    def on_sanity_check_start(self, trainer: Any, pl_module: Any) -> None:
+        """The first hook after Lightning has logged the app's hyperparameters."""
+        self._log_lost_keys(trainer, pl_module)
+
+    on_train_start = on_validation_start = on_test_start = on_predict_start = on_sanity_check_start
+
+    def _log_lost_keys(self, trainer: Any, pl_module: Any) -> None:
+        if self._config_logged or not self._log_to_loggers or not trainer.is_global_zero:
+            return
+        self._config_logged = True
+        if (capture := self.capture()) is not None:
+            log_lost_keys(trainer, pl_module, capture.config)
+
+
+@contextlib.contextmanager
+def _one_warning(recorder: RecorderHooks) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        if not recorder._has_failed:
+            recorder._has_failed = True
+            warn(f"the job could not be recorded ({type(error).__name__}: {error})")
+
+
+def stamp(trainer: Any, checkpoint: Any) -> None:
+    """Stamp a checkpoint that Lightning has just put together, whichever recorder the trainer has."""
+    if not is_on() or not isinstance(checkpoint, dict):
+        return
+    recorder = acting_recorder(trainer)
+    if recorder is not None:
+        recorder.on_save_checkpoint(trainer, None, checkpoint)
+
+
+def acting_recorder(trainer: Any) -> RecorderHooks | None:
+    """Return the trainer's recorder."""
+    for callback in getattr(trainer, "callbacks", ()):
+        if isinstance(callback, RecorderHooks):
+            return callback
+    return None
+
+
+def _install_seams(trainer_module: str) -> None:
+    """In a process that Lightning spawned no factory has run."""
+    from lit_hydra_bridge.record.lightning_seams import FABRIC, install
+
+    for package in FABRIC:
+        if f"{package}.trainer.trainer" in sys.modules:
+            install(package)

@@ -1,0 +1,208 @@
+"""The few places in Lightning where the bridge must act and no public hook exists.
+
+    dump_checkpoint      every checkpoint passes it, whatever the strategy, also weights-only  -> stamp the record
+    Trainer.save_checkpoint, _atomic_save   a file was written                                 -> note it as ours
+    pl_load              every file that Lightning loads passes it                             -> load, note lineage
+
+They are wrapped on Lightning's own classes and modules, not on the app's objects: those keep their types and
+attributes, and pickle as before. Each wrapper calls the original first or last and adds nothing to its
+signature. A name that a future Lightning no longer has is left alone and reported by `missing_seams`.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import inspect
+import pickle
+import sys
+from collections.abc import Callable, Sequence
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any, Final
+
+from lit_hydra_bridge.record import trust
+
+FABRIC: Final = {"lightning.pytorch": "lightning.fabric", "pytorch_lightning": "lightning_fabric"}
+_MARK: Final = "__lit_hydra_bridge__"
+
+
+def _seams(package: str) -> list[tuple[str, str, str, Callable[[Any], Any]]]:
+    """(module, class or "", name, wrapper) for one of Lightning's two names."""
+    return [
+        (
+            f"{package}.trainer.connectors.checkpoint_connector",
+            "_CheckpointConnector",
+            "dump_checkpoint",
+            _stamping,
+        ),
+        (f"{package}.trainer.trainer", "Trainer", "save_checkpoint", _noting_saved),
+        (f"{FABRIC[package]}.plugins.io.torch_io", "", "_atomic_save", _noting_written),
+        (f"{FABRIC[package]}.plugins.io.torch_io", "", "pl_load", _loading),
+        (f"{package}.core.saving", "", "pl_load", _loading),
+    ]
+
+
+def install(package: str) -> None:
+    """Wrap the seams of `lightning.pytorch` or `pytorch_lightning`, as far as its modules are loaded."""
+    for module_name, class_name, name, wrapper in _seams(package):
+        owner: Any = sys.modules.get(module_name)
+        if class_name:
+            owner = getattr(owner, class_name, None)
+        original = getattr(owner, name, None)
+        if original is not None and not hasattr(original, _MARK):
+            wrapped = functools.wraps(original)(wrapper(original))
+            setattr(wrapped, _MARK, True)
+            setattr(owner, name, wrapped)
+
+
+def missing_seams(package: str) -> list[str]:
+    """Name the seams that this version of Lightning lacks; its modules are imported to see."""
+    missing = []
+    for module_name, class_name, name, _ in _seams(package):
+        owner: Any = importlib.import_module(module_name)
+        if class_name:
+            owner = getattr(owner, class_name, None)
+        if not hasattr(owner, name):
+            missing.append(f"{module_name}:{class_name + '.' if class_name else ''}{name}")
+    return missing
+
+
+def install_when_imported() -> None:
+    """Wrap what is loaded, and the checkpoint loader of what is imported later.
+
+    Called when Hydra starts, so that `load_from_checkpoint` before the first Trainer is covered as well.
+    """
+    for package in FABRIC:
+        if f"{package}.core.saving" in sys.modules:
+            install(package)
+    if not any(isinstance(finder, _OnImport) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _OnImport())
+
+
+class _OnImport:
+    """Runs `install` right after `<lightning>.core.saving` was imported; sees no other module."""
+
+    def __init__(self) -> None:
+        self._waiting = {f"{package}.core.saving": package for package in FABRIC}
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        package = self._waiting.pop(name, None)
+        if package is None:
+            return None
+        spec = importlib.util.find_spec(name)  # the popped name no longer stops at us
+        if spec is not None and spec.loader is not None:
+            execute = spec.loader.exec_module
+
+            def exec_module(module: ModuleType) -> None:
+                execute(module)
+                install(package)
+
+            spec.loader.exec_module = exec_module  # type: ignore[method-assign]
+        return spec
+
+
+def _stamping(original: Callable[..., Any]) -> Callable[..., Any]:
+    def dump_checkpoint(self: Any, *args: Any, **kwargs: Any) -> Any:
+        from lit_hydra_bridge.record.callback import stamp
+
+        checkpoint = original(self, *args, **kwargs)
+        stamp(self.trainer, checkpoint)
+        return checkpoint
+
+    return dump_checkpoint
+
+
+def _noting_saved(original: Callable[..., Any]) -> Callable[..., Any]:
+    def save_checkpoint(self: Any, filepath: Any, *args: Any, **kwargs: Any) -> Any:
+        before = trust.fingerprint(filepath)
+        result = original(self, filepath, *args, **kwargs)
+        if _was_written(self, before, filepath):
+            trust.note_written(filepath)
+        return result
+
+    return save_checkpoint
+
+
+def _was_written(trainer: Any, before: object, path: Any) -> bool:
+    """Tell whether the file at `path` is what this call of `save_checkpoint` wrote.
+
+    An asynchronous CheckpointIO may not have begun, and somebody else's file may still lie there: so a file
+    must have changed. A rank above zero may come too late to see the change; but Lightning's own CheckpointIO
+    is done when the barrier behind it is passed.
+    """
+    if trainer.is_global_zero:
+        return trust.fingerprint(path) != before
+    save = getattr(type(trainer.strategy.checkpoint_io), "save_checkpoint", None)
+    return getattr(save, "__module__", "") in {f"{fabric}.plugins.io.torch_io" for fabric in FABRIC.values()}
+
+
+def _noting_written(original: Callable[..., Any]) -> Callable[..., Any]:
+    """The last step of a write, also in the thread of an asynchronous one."""
+
+    def _atomic_save(checkpoint: Any, filepath: Any, *args: Any, **kwargs: Any) -> Any:
+        result = original(checkpoint, filepath, *args, **kwargs)
+        trust.note_written(filepath)
+        return result
+
+    return _atomic_save
+
+
+def _loading(original: Callable[..., Any]) -> Callable[..., Any]:
+    decides_itself = _leaves_the_choice_to_torch(original)
+
+    def pl_load(path_or_url: Any, *args: Any, **kwargs: Any) -> Any:
+        undecided = decides_itself and len(args) < 2 and kwargs.get("weights_only") is None
+        if undecided and trust.wrote(path_or_url):
+            kwargs["weights_only"] = False
+        try:
+            checkpoint = original(path_or_url, *args, **kwargs)
+        except pickle.UnpicklingError as refusal:
+            checkpoint = _load_omegaconf(original, refusal, path_or_url, *args, **kwargs)
+        _note_loaded(checkpoint, path_or_url)
+        return checkpoint
+
+    return pl_load
+
+
+def _leaves_the_choice_to_torch(load: Callable[..., Any]) -> bool:
+    """Since 2.6 Lightning's `weights_only` is None by default, and torch decides; before it was False."""
+    parameter = inspect.signature(load).parameters.get("weights_only")
+    return parameter is not None and parameter.default is None
+
+
+def _load_omegaconf(
+    original: Callable[..., Any], refusal: Exception, path_or_url: Any, *args: Any, **kwargs: Any
+) -> Any:
+    """Load once more with stand-ins for omegaconf's nodes; where that is not enough, torch's refusal stands."""
+    from lit_hydra_bridge.record.omegaconf_nodes import has_omegaconf, omegaconf_stand_ins
+
+    try:
+        names = _refused_globals(path_or_url)
+    except Exception:  # whatever is wrong with the file, torch has said it already
+        raise refusal from None
+    if not has_omegaconf(names):
+        raise refusal
+    try:
+        with omegaconf_stand_ins(names) as revive:
+            return revive(original(path_or_url, *args, **kwargs))
+    except (pickle.UnpicklingError, RecursionError, TypeError, AttributeError, KeyError, ValueError):
+        raise refusal from None
+
+
+def _refused_globals(path_or_url: Any) -> list[str]:
+    import fsspec
+    import torch
+
+    if hasattr(path_or_url, "read"):
+        raise TypeError("a stream can't be read twice")
+    with fsspec.open(str(path_or_url), "rb") as file:
+        return list(torch.serialization.get_unsafe_globals_in_checkpoint(file))
+
+
+def _note_loaded(checkpoint: Any, path: Any) -> None:
+    from lit_hydra_bridge.record.capture import note_loaded
+
+    note_loaded(checkpoint, path)

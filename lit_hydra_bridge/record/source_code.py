@@ -1,0 +1,146 @@
+"""The git state of the program's folder: commit, branch, remote, and what is not committed."""
+
+from __future__ import annotations
+
+import base64
+import os
+import re
+import signal
+import subprocess
+import time
+import zlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from lit_hydra_bridge.record.redaction import REDACTED, Redactor
+from lit_hydra_bridge.record.run_record import SourceCode
+
+DEFAULT_TIME_LIMIT_S: Final = 5.0
+DEFAULT_DIFF_LIMIT_KIB: Final = 128
+_MAX_UNTRACKED: Final = 200
+# More than fits under the cap when packed, and little enough to redact in a fraction of a second.
+_MAX_RAW_DIFF_CHARACTERS: Final = 2_000_000
+
+
+class GitError(Exception):
+    """Git is not there, or did not answer in time, or refused."""
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """What git said: the facts, and the diff as raw text that must not be stored as it is."""
+
+    source: SourceCode
+    diff: str
+
+
+def read_checkout(folder: Path, *, time_limit_s: float = DEFAULT_TIME_LIMIT_S) -> Checkout | None:
+    """Ask git about the repository that holds `folder`.
+
+    Args:
+        folder: where the program lies.
+        time_limit_s: for all questions together, in seconds.
+
+    Returns:
+        None where the folder is in no repository.
+
+    Raises:
+        GitError: git is missing, hung, or refused.
+    """
+    git = _Git(folder, deadline=time.monotonic() + time_limit_s)
+    try:
+        root = git("rev-parse", "--show-toplevel").strip()
+    except _NotARepositoryError:
+        return None
+    commit = git("rev-parse", "--verify", "-q", "HEAD", check=False).strip() or None
+    remote = git("config", "--get", "remote.origin.url", check=False).strip() or None
+    # From the root: in a subfolder git would show the rest of the repository with ../ or not at all.
+    status = git("-C", root, "status", "--porcelain", "-z", "--no-renames", "--untracked-files=normal")
+    entries = [entry for entry in status.split("\0") if entry]
+    untracked = [entry[3:] for entry in entries if entry.startswith("?? ")]
+    changed = len(entries) > len(untracked)
+    source = SourceCode(
+        commit=commit,
+        branch=git("symbolic-ref", "--short", "-q", "HEAD", check=False).strip() or None,
+        remote=remote and re.sub(r"(?<=://)[^/@]+@", f"{REDACTED}@", remote),
+        root=root,
+        dirty=bool(entries),
+        untracked=untracked[:_MAX_UNTRACKED],
+    )
+    diff = git("-C", root, "diff", "--no-color", "--no-ext-diff", "HEAD") if changed and commit else ""
+    return Checkout(source, diff)
+
+
+def finished_source_code(
+    checkout: Checkout, redactor: Redactor, *, diff: bool = True, diff_limit_kib: int = DEFAULT_DIFF_LIMIT_KIB
+) -> SourceCode:
+    """Return what may be stored of a checkout: secrets redacted, the diff packed.
+
+    Args:
+        checkout: what git said.
+        redactor: cleans the diff and the names.
+        diff: False leaves the diff out.
+        diff_limit_kib: the longest diff to keep, packed, in KiB.
+    """
+    packed, cut = (None, False)
+    if diff and checkout.diff:
+        text = checkout.diff[:_MAX_RAW_DIFF_CHARACTERS]
+        packed, cut = _pack(redactor.diff(text), diff_limit_kib * 1024)
+        cut = cut or len(text) < len(checkout.diff)
+    untracked = [redactor.text(name) for name in checkout.source.untracked]
+    return replace(checkout.source, untracked=untracked, diff=packed, diff_cut=cut)
+
+
+def _pack(text: str, limit_bytes: int) -> tuple[str, bool]:
+    """Compress to at most `limit_bytes` of base64, dropping whole lines from the end until it fits."""
+    cut = False
+    while True:
+        packed = base64.b64encode(zlib.compress(text.encode("utf-8", "replace"), 6)).decode("ascii")
+        if len(packed) <= limit_bytes or not text:
+            return packed, cut
+        cut = True
+        keep = int(len(text) * min(0.9, 0.95 * limit_bytes / len(packed)))
+        text = text[: text.rfind("\n", 0, keep) + 1]
+
+
+class _NotARepositoryError(Exception):
+    pass
+
+
+class _Git:
+    """Runs git in one folder, all calls under one deadline."""
+
+    def __init__(self, folder: Path, deadline: float) -> None:
+        self._folder = folder
+        self._deadline = deadline
+
+    def __call__(self, *arguments: str, check: bool = True) -> str:
+        # No optional locks: a look must not get in the way of a `git commit` typed at the same time.
+        environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+        try:
+            # A session of its own, so that what git starts (hooks, fsmonitor) can be ended with it.
+            process = subprocess.Popen(
+                ["git", "-C", str(self._folder), *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=environment,
+                start_new_session=True,
+            )
+        except FileNotFoundError:
+            raise GitError("git is not installed") from None
+        except OSError as error:
+            raise GitError(f"git could not be started: {error}") from None
+        try:
+            output, errors = process.communicate(timeout=max(0.05, self._deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+            raise GitError("git did not answer in time") from None
+        if process.returncode and check:
+            message = errors.decode("utf-8", "replace").strip()
+            if "not a git repository" in message:
+                raise _NotARepositoryError
+            raise GitError(f"git {arguments[0]} said: {message.splitlines()[0] if message else process.returncode}")
+        return output.decode("utf-8", "replace")

@@ -1,0 +1,70 @@
+"""A live Trainer and its model -> the Training section of a record."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+from lit_hydra_bridge.record.run_record import ComposedConfig, Training
+
+
+def read_training(trainer: Any, model: Any, config: ComposedConfig) -> Training:
+    """Describe what the Trainer was set to. What a version of Lightning does not tell stays None."""
+    torch = sys.modules["torch"]
+    model_class = type(model)
+    seed = os.environ.get("PL_GLOBAL_SEED", "")
+    strategy = getattr(trainer, "strategy", None)
+    return Training(
+        model_class=f"{model_class.__module__}.{model_class.__qualname__}",
+        model_key=find_target(config.resolved, model_class),
+        seed=int(seed) if seed.lstrip("-").isdigit() else None,
+        deterministic=bool(torch.are_deterministic_algorithms_enabled()),
+        cudnn_deterministic=bool(torch.backends.cudnn.deterministic),
+        cudnn_benchmark=bool(torch.backends.cudnn.benchmark),
+        accelerator=_class_name(getattr(trainer, "accelerator", None)),
+        strategy=_class_name(strategy),
+        precision=_text(getattr(trainer, "precision", None)),
+        devices=_integer(getattr(trainer, "num_devices", None)),
+        num_nodes=_integer(getattr(trainer, "num_nodes", None)),
+        world_size=_integer(getattr(trainer, "world_size", None)),
+    )
+
+
+def find_target(config: Any, wanted: type) -> str | None:
+    """Return the dotted key of the shallowest node whose `_target_` is the class `wanted`."""
+    level: list[tuple[str, Any]] = [("", config)]
+    while level:
+        for key, node in level:
+            if isinstance(node, dict) and _is_target(node.get("_target_"), wanted):
+                return key
+        level = [
+            (f"{key}.{name}".lstrip("."), child)
+            for key, node in level
+            if isinstance(node, dict | list)
+            for name, child in (node.items() if isinstance(node, dict) else enumerate(node))
+            if isinstance(child, dict | list)
+        ]
+    return None
+
+
+def _is_target(target: object, wanted: type) -> bool:
+    """A target may name the class where it is defined, or any other place that imports it."""
+    if not isinstance(target, str):
+        return False
+    if target == f"{wanted.__module__}.{wanted.__qualname__}":
+        return True
+    module, _, name = target.rpartition(".")
+    return getattr(sys.modules.get(module), name, None) is wanted
+
+
+def _class_name(value: object) -> str | None:
+    return None if value is None else f"{type(value).__module__}.{type(value).__qualname__}"
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
+
+
+def _integer(value: object) -> int | None:
+    return int(value) if isinstance(value, int) else None

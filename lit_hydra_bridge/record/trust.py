@@ -1,0 +1,46 @@
+"""Which checkpoints did this process write, and are they still what it wrote?
+
+A fingerprint holds the file's size and time, the zip's directory (every member's name, size and checksum), and a
+digest of the pickles in it: the parts that can run code when loaded. The weights, which can't, are not read
+again, so the cost does not grow with them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import zipfile
+from pathlib import Path
+from typing import Any
+
+_written: set[tuple[int, int, str]] = set()
+
+
+def note_written(path: Any) -> None:
+    """Remember that this process has just written the checkpoint at `path`. Never raises."""
+    found = fingerprint(path)
+    if found is not None:
+        _written.add(found)
+
+
+def wrote(path: Any) -> bool:
+    """Tell whether this process wrote the file at `path`, and nothing has changed it since. Never raises."""
+    return bool(_written) and fingerprint(path) in _written
+
+
+def fingerprint(path: Any) -> tuple[int, int, str] | None:
+    """Return (size in bytes, time in ns, digest) of a local zip checkpoint; None for anything else."""
+    if not isinstance(path, str | os.PathLike) or "://" in str(path):
+        return None
+    try:
+        with Path(path).open("rb") as file:
+            stat = os.fstat(file.fileno())
+            digest = hashlib.sha256()
+            with zipfile.ZipFile(file) as archive:
+                for info in archive.infolist():
+                    digest.update(f"{info.filename}\0{info.file_size}\0{info.CRC}\0{info.header_offset}\n".encode())
+                    if info.filename.endswith(".pkl"):
+                        digest.update(archive.read(info))
+    except (OSError, zipfile.BadZipFile, NotImplementedError, EOFError, ValueError, RuntimeError):
+        return None
+    return stat.st_size, stat.st_mtime_ns, digest.hexdigest()

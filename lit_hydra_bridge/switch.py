@@ -1,0 +1,21 @@
+"""The off switches: environment variables that turn the automatic part off."""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+SWITCH: Final = "LIT_HYDRA_BRIDGE"
+DIFF_SWITCH: Final = "LIT_HYDRA_BRIDGE_DIFF"
+
+_OFF: Final = frozenset({"off", "0", "false", "no"})
+
+
+def is_on() -> bool:
+    """Tell whether the bridge may act by itself; `LIT_HYDRA_BRIDGE=off` turns all of it off."""
+    return os.environ.get(SWITCH, "").strip().lower() not in _OFF
+
+
+def diff_is_on() -> bool:
+    """Tell whether the git diff goes into the record; `LIT_HYDRA_BRIDGE_DIFF=off` leaves it out."""
+    return os.environ.get(DIFF_SWITCH, "").strip().lower() not in _OFF

@@ -1,0 +1,76 @@
+"""Distribution metadata, extras and entry points; tool settings live in pyproject.toml."""
+
+from pathlib import Path
+
+from setuptools import find_namespace_packages, setup
+
+LOGGERS = ["tensorboard", "wandb", "mlflow"]
+
+setup(
+    name="lit-hydra-bridge",
+    version="0.1.0",
+    description="Every Lightning checkpoint and logger of a Hydra app knows how it was made.",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    license_files=["LICENSE"],
+    python_requires=">=3.10",
+    # With the default flat layout an editable install writes an import hook that Hydra's
+    # pkgutil walk can't see; this mapping makes setuptools write a plain path file instead.
+    package_dir={"": "."},
+    packages=find_namespace_packages(include=["lit_hydra_bridge*", "hydra_plugins.*"]),
+    package_data={"lit_hydra_bridge": ["py.typed", "conf/**/*.yaml"]},
+    install_requires=[
+        "hydra-core>=1.3.2",
+        "omegaconf>=2.3",
+        "torch>=2.1",
+        "click>=8.1",
+        "rich>=13",
+        "fsspec>=2023.1",
+        "PyYAML>=6",
+        # Either name of Lightning serves; `lightning` is what a fresh installation gets.
+        "lightning>=2.1",
+    ],
+    extras_require={
+        "pytorch-lightning": ["pytorch-lightning>=2.1"],
+        "loggers": LOGGERS,
+        "example": ["scikit-learn"],
+        # For work on this package: the Makefile installs it under constraints.txt.
+        "dev": [
+            "build",
+            "hydra-joblib-launcher",
+            "hydra-submitit-launcher",
+            "hydra-zen",
+            "hypothesis",
+            "mypy",
+            "pytest",
+            "pytest-timeout",
+            "pytest-xdist",
+            "pytorch-lightning",
+            "ruff",
+            "types-PyYAML",
+        ],
+    },
+    entry_points={
+        "console_scripts": ["lit-hydra = lit_hydra_bridge.cli:main"],
+        "lightning.pytorch.callbacks_factory": [
+            "lit_hydra_bridge = lit_hydra_bridge.record.factories:lightning_callbacks"
+        ],
+        "pytorch_lightning.callbacks_factory": [
+            "lit_hydra_bridge = lit_hydra_bridge.record.factories:pytorch_lightning_callbacks"
+        ],
+    },
+    classifiers=[
+        "Development Status :: 3 - Alpha",
+        "Framework :: Hydra",
+        "Intended Audience :: Science/Research",
+        "License :: OSI Approved :: MIT License",
+        "Operating System :: POSIX :: Linux",
+        "Operating System :: MacOS",
+        "Programming Language :: Python :: 3.10",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Typing :: Typed",
+    ],
+)
