@@ -113,6 +113,11 @@ class App:
         indented = "\n".join(f"    {line}" for line in dedent(body).strip().split("\n"))
         return self.write(name, SCRIPT.format(body=indented, prelude=dedent(prelude)))
 
+    def add_to_config(self, nodes: Mapping[str, str]) -> None:
+        """Add top-level nodes to `conf/config.yaml`."""
+        with (self.folder / "conf" / "config.yaml").open("a", encoding="utf-8") as file:
+            file.writelines(f"{key}: '{value}'\n" for key, value in nodes.items())
+
     def run(
         self,
         *arguments: str,
