@@ -1,0 +1,1 @@
+"""Handwritten digits, learned three ways: plain PyTorch, Lightning and Hydra, and Lightning's older name."""

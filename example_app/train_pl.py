@@ -1,0 +1,33 @@
+"""`train.py` by Lightning's older name: nothing but the import and the name of the config differs."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import hydra
+import pytorch_lightning as pl
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+# Finds `example_app` however this file is started: as a script, as a module, from any folder.
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+
+@hydra.main(config_path="conf", config_name="config_pl", version_base="1.3")
+def main(cfg: DictConfig) -> float:
+    """Trains once; the accuracy that it returns is what a sweeper can optimise."""
+    pl.seed_everything(cfg.seed, verbose=False)
+    train_loader, val_loader = instantiate(cfg.data)
+    module: pl.LightningModule = instantiate(cfg.model)
+    trainer: pl.Trainer = instantiate(cfg.trainer)
+
+    trainer.fit(module, train_loader, val_loader)
+
+    accuracy = float(trainer.callback_metrics["val_acc"])
+    print(f"validation accuracy: {accuracy:.3f}")
+    return accuracy
+
+
+if __name__ == "__main__":
+    main()
