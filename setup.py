@@ -29,10 +29,10 @@ setup(
         "fsspec>=2023.1",
         "PyYAML>=6",
         # Either name of Lightning serves; `lightning` is what a fresh installation gets.
-        "lightning>=2.1",
+        "lightning>=2.4",
     ],
     extras_require={
-        "pytorch-lightning": ["pytorch-lightning>=2.1"],
+        "pytorch-lightning": ["pytorch-lightning>=2.4"],
         "loggers": LOGGERS,
         "example": ["scikit-learn"],
         # For work on this package: the Makefile installs it under constraints.txt.
@@ -64,7 +64,6 @@ setup(
         "Development Status :: 3 - Alpha",
         "Framework :: Hydra",
         "Intended Audience :: Science/Research",
-        "License :: OSI Approved :: MIT License",
         "Operating System :: POSIX :: Linux",
         "Operating System :: MacOS",
         "Programming Language :: Python :: 3.10",

@@ -11,7 +11,7 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 from lit_hydra_bridge.switch import is_on
 
 
-class LitHydraBridgeSearchPath(SearchPathPlugin):
+class LitHydraBridgeSearchPath(SearchPathPlugin):  # type: ignore[misc]
     """Appends our config groups, and prepares Lightning's loader for checkpoints with omegaconf nodes."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:

@@ -1,0 +1,77 @@
+# What a developer runs, each on a machine that has Python, make and git and nothing else prepared.
+# The package itself is bound by no pins: constraints.txt holds only for what is installed here.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+# More arguments for pytest, as in: make test ARGS="-k redaction"
+ARGS ?=
+# Test processes at a time; a file's tests stay together, they share costly fixtures.
+JOBS ?= 2
+# Rows of the matrix, as in: make matrix ROW=hydra-1.3.2; none means all.
+ROW ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+DEMO := outputs/demo
+INSTALL := -e '.[loggers,example,dev]'
+
+.PHONY: help env demo test lint matrix bench constraints clean check-python
+
+help: ## List these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+env: $(STAMP) ## Make .venv and install the package with all that tests and demo use
+
+demo: env ## Train the example app in a sweep, then read the record back from a checkpoint
+	rm -rf $(DEMO)
+	mkdir -p $(DEMO)
+	$(BIN)/python example_app/train.py -m optimizer=adam,sgd hydra.sweep.dir=$(DEMO) | tee $(DEMO)/demo.log
+	@awk '/^validation accuracy: / { jobs++; if ($$3 > best) best = $$3 } \
+	  END { printf "demo: %d jobs, best validation accuracy %.1f %%\n", jobs, 100 * best; \
+	        if (best < 0.95) { print "demo FAILED: less than 95 %"; exit 1 } }' $(DEMO)/demo.log
+	@checkpoints=($(DEMO)/0/checkpoints/epoch*.ckpt); set -x; $(BIN)/lit-hydra show "$${checkpoints[0]}"
+
+test: env ## Run the tests; more pytest arguments through ARGS="..."
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -ra $(ARGS)
+
+lint: env ## Check style (ruff) and types (mypy, strict)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy lit_hydra_bridge hydra_plugins tools
+
+matrix: check-python ## Run the tests marked `matrix` under each supported Hydra and Lightning
+	$(PYTHON) tools/matrix.py $(ROW)
+
+bench: env ## Measure what recording costs
+	$(BIN)/python bench/record.py
+
+constraints: check-python ## Resolve constraints.txt anew; torch stays at the version it names
+	rm -rf .venvs/constraints
+	$(PYTHON) -m venv .venvs/constraints
+	.venvs/constraints/bin/python -m pip install -q "$$(grep '^torch==' constraints.txt)" $(INSTALL)
+	@# A build's own mark (+cpu) is dropped, so that the pin holds for every build of that version.
+	{ grep '^#' constraints.txt; \
+	  .venvs/constraints/bin/python -m pip freeze --all --exclude pip --exclude-editable | sed 's/+.*//'; \
+	} > constraints.new
+	mv constraints.new constraints.txt
+
+clean: ## Remove all that these targets made
+	rm -rf $(VENV) .venvs build dist *.egg-info $(DEMO) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+# Reinstalls only when what it depends on changed; sources are linked, not copied.
+$(STAMP): setup.py pyproject.toml constraints.txt | check-python
+	@echo "Installing into $(VENV): minutes the first time, seconds later."
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q -c constraints.txt $(INSTALL)
+	@touch $@
+
+# The package runs on Python 3.10, the pinned numpy and scipy don't.
+check-python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Python 3.11 or newer is needed here, and '$(PYTHON)' is not: try make PYTHON=python3.12 ..." >&2; \
+	  exit 1; }
