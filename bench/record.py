@@ -247,7 +247,9 @@ def _median_s(call: Callable[[], object], samples: int) -> float:
 
 
 def _run(*command: str, cwd: Path, env: dict[str, str] | None = None) -> str:
-    done = subprocess.run(command, cwd=cwd, env={**os.environ, **QUIET, **(env or {})}, capture_output=True, text=True)
+    # Bytecode is kept, as on a user's machine; where it isn't, each sample would time the compiler.
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    done = subprocess.run(command, cwd=cwd, env={**inherited, **QUIET, **(env or {})}, capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(f"{' '.join(command)} failed:\n{done.stdout}\n{done.stderr}")
     return done.stdout

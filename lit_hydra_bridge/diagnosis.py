@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,8 +12,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import lit_hydra_bridge
 from lit_hydra_bridge.switch import DIFF_SWITCH, SWITCH, diff_is_on, is_on
 
+_OURSELVES = "lit-hydra-bridge"
 _PLUGIN = "LitHydraBridgeSearchPath"
 _FLAVOURS = {
     "lightning": "lightning.pytorch.callbacks_factory",
@@ -63,7 +66,18 @@ def _check_switch() -> list[Check]:
 
 def _check_python() -> list[Check]:
     version = ".".join(str(part) for part in sys.version_info[:3])
-    return [Check("python", True, f"{version}  {sys.executable}")]
+    return [Check("python", True, f"{version}  {sys.executable}"), _check_ourselves()]
+
+
+def _check_ourselves() -> Check:
+    here = str(Path(lit_hydra_bridge.__file__).parent)
+    installed, imported = _version(_OURSELVES), lit_hydra_bridge.__version__
+    if installed is None:
+        return Check(_OURSELVES, False, f"imported from {here}, but not installed", f"pip install {_OURSELVES}")
+    if installed != imported:
+        finding = f"{installed} is installed, and {imported} is imported from {here}"
+        return Check(_OURSELVES, False, finding, "remove that folder from PYTHONPATH, or install it")
+    return Check(_OURSELVES, True, f"{installed}  {here}")
 
 
 def _check_versions() -> list[Check]:
@@ -93,23 +107,23 @@ def _version(name: str) -> str | None:
 
 def _numbers(version: str) -> tuple[int, ...]:
     """`2.6.1rc1+cpu` -> (2, 6, 1): enough to compare with a lower bound."""
-    numbers = []
-    for part in version.split("+")[0].split(".")[:3]:
-        digits = "".join(character for character in part if character.isdigit())
-        if not part[:1].isdigit():
-            break
-        numbers.append(int(digits) if part.isdigit() else int(part[: len(part) - len(part.lstrip("0123456789"))]))
-    return tuple(numbers)
+    found = re.match(r"\d+(\.\d+){0,2}", version)
+    return tuple(int(part) for part in found[0].split(".")) if found else ()
 
 
 def _check_namespace() -> list[Check]:
-    """A package that ships `hydra_plugins/__init__.py` hides the plugins of all others."""
-    intruders = [Path(entry, "hydra_plugins", "__init__.py") for entry in sys.path]
-    found = [str(path) for path in intruders if path.is_file()]
-    if not found:
-        return []
     remedy = "remove that file, or report it to the package that owns it: it hides other packages' Hydra plugins"
-    return [Check("hydra_plugins", False, f"{path} exists", remedy) for path in found]
+    return [Check("hydra_plugins", False, f"{path} exists", remedy) for path in _intruders()]
+
+
+def _intruders() -> list[Path]:
+    """A package that ships `hydra_plugins/__init__.py` hides the plugins of all others.
+
+    The working directory counts: `python train.py` puts the script's folder on the path.
+    """
+    folders = dict.fromkeys(Path(entry).absolute() for entry in [*sys.path, ""])
+    files = [folder / "hydra_plugins" / "__init__.py" for folder in folders]
+    return [file for file in files if file.is_file()]
 
 
 def _check_plugin() -> list[Check]:
@@ -123,12 +137,18 @@ def _check_plugin() -> list[Check]:
     names = [plugin.__name__ for plugin in plugins.discover(SearchPathPlugin)]
     launchers = sorted(plugin.__name__ for plugin in plugins.discover(Launcher))
     good = _PLUGIN in names
-    remedy = "pip install --force-reinstall --no-deps lit-hydra-bridge"
+    remedy = "see hydra_plugins above" if _intruders() else _reinstall()
     finding = f"{_PLUGIN} found by Hydra" if good else f"{_PLUGIN} not found; Hydra sees {', '.join(names)}"
     return [
         Check("hydra plugin", good, finding, "" if good else remedy),
         Check("hydra launchers", True, ", ".join(launchers)),
     ]
+
+
+def _reinstall() -> str:
+    if _version(_OURSELVES) is None:
+        return f"pip install {_OURSELVES}"
+    return f"pip install --force-reinstall --no-deps {_OURSELVES}"
 
 
 def _check_entry_points() -> list[Check]:
@@ -141,13 +161,12 @@ def _check_entry_points() -> list[Check]:
 
 def _check_entry_point(name: str, group: str, ours: list[metadata.EntryPoint]) -> Check:
     if not ours:
-        return Check(group, False, "not registered", "pip install --force-reinstall --no-deps lit-hydra-bridge")
-    if len(ours) > 1:
+        return Check(group, False, "not registered: Lightning will not record", _reinstall())
+    # The same distribution may be seen twice, through two entries of sys.path; Lightning calls each.
+    if len({point.value for point in ours}) > 1:
+        values = ", ".join(point.value for point in ours)
         return Check(
-            group,
-            False,
-            f"registered {len(ours)} times",
-            "pip uninstall lit-hydra-bridge until it says so, and install again",
+            group, False, f"registered twice: {values}", f"pip uninstall {_OURSELVES}, twice; install it again"
         )
     factory = ours[0].load()
     used = "" if _version(name) else f"  ({name} is not installed; nothing calls it)"

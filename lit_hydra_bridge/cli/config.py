@@ -3,63 +3,74 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 
 import click
 
-from lit_hydra_bridge.cli.printing import is_terminal, printable
+from lit_hydra_bridge.cli.arguments import checkpoint_path
+from lit_hydra_bridge.cli.printing import print_file
 
 
 @click.command()
-@click.argument("path", type=click.Path())
+@checkpoint_path
 @click.option("--resolve", is_flag=True, help="Interpolations replaced by the values that they had in the run.")
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file.")
 def config(path: str, resolve: bool, output: Path | None) -> None:
     """Print the config that made the checkpoint at PATH, as YAML.
 
     PATH is a checkpoint file, a sharded checkpoint's folder, a run's folder (its newest checkpoint is read), or
-    a URL that fsspec can open.
+    a URL that fsspec can open. Secrets stand as <redacted>.
 
     \b
     Examples:
       lit-hydra config last.ckpt
       lit-hydra config last.ckpt --resolve -o config.yaml
+      lit-hydra config last.ckpt | diff - conf/config.yaml
     """
     text = _config_text(path, resolve)
-    if output is not None:
-        _write(output, text)
-    elif is_terminal():
-        click.echo(printable(text), nl=False)
+    if output is None:
+        print_file(text)
     else:
-        click.echo(text, nl=False)
+        _write(output, text)
 
 
 def _config_text(path: str, resolve: bool) -> str:
-    if not resolve:
-        from lit_hydra_bridge.reload.checkpoint import read_record
+    from lit_hydra_bridge.reload.checkpoint import read_record
 
-        return read_record(path).config.composed
+    record = read_record(path)
+    if not resolve:
+        return record.config.composed
     from omegaconf import OmegaConf
 
-    from lit_hydra_bridge.reload.config import load_config
+    from lit_hydra_bridge.reload.config import config_of
 
-    return OmegaConf.to_yaml(load_config(path, resolve=True))
+    return OmegaConf.to_yaml(config_of(record, True, path))
 
 
 def _write(output: Path, text: str) -> None:
-    """Write beside the file and rename, so that a reader sees the old one or the whole new one."""
     try:
-        handle, name = tempfile.mkstemp(dir=output.parent, prefix=f".{output.name}.")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
-            umask = os.umask(0)
-            os.umask(umask)
-            Path(name).chmod(0o666 & ~umask)
-            Path(name).replace(output)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        if output.exists() and not output.is_file():  # a pipe, /dev/stdout: no place for a file beside it
+            output.write_text(text, encoding="utf-8")
+        else:
+            _replace(output, text)
+    except FileNotFoundError:
+        raise click.ClickException(f"{output}: can't be written: there is no folder {output.parent}") from None
     except OSError as error:
         raise click.ClickException(f"{output}: can't be written: {error.strerror or error}") from None
+
+
+def _replace(output: Path, text: str) -> None:
+    """Write beside the file and rename, so that a reader sees the old one or the whole new one."""
+    import tempfile  # only here: it costs more than all else that this module needs
+
+    handle, name = tempfile.mkstemp(dir=output.parent, prefix=f".{output.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(text)
+        umask = os.umask(0)
+        os.umask(umask)
+        Path(name).chmod(0o666 & ~umask)
+        Path(name).replace(output)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

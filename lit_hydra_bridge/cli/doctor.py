@@ -12,7 +12,12 @@ def doctor() -> None:
     """Check the installation: Hydra's plugin, Lightning's entry points, launchers, versions.
 
     Prints one line a check, and below each that failed what to do. Exit code 1 if any did. Neither torch nor
-    Lightning is imported.
+    Lightning is imported. Run it in the app's folder and environment: both decide what Hydra finds.
+
+    \b
+    Examples:
+      lit-hydra doctor
+      python -m lit_hydra_bridge doctor       the same, for exactly this Python
     """
     from rich.console import Console
     from rich.text import Text

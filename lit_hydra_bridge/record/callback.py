@@ -156,7 +156,7 @@ class RecorderHooks:
         _install_seams(type(trainer).__module__)
         self._data = None
         self._config_logged = False
-        if trainer.is_global_zero and self._log_to_loggers and (capture := self.capture()) is not None:
+        if self._has_loggers(trainer) and (capture := self.capture()) is not None:
             for problem in log_config(trainer, pl_module, capture.config, capture.hydra, capture.run_id):
                 warn(problem)
 
@@ -174,14 +174,29 @@ class RecorderHooks:
         self.stamp(trainer, checkpoint)
 
     @_harmless
-    def on_sanity_check_start(self, trainer: Any, pl_module: Any) -> None:
-        """The first hook after Lightning has logged the app's hyperparameters."""
+    def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
+        """By now Lightning and the app's own `on_train_start` have logged what they log."""
         self._log_lost_keys(trainer, pl_module)
 
-    on_train_start = on_validation_start = on_test_start = on_predict_start = on_sanity_check_start
+    on_test_start = on_predict_start = on_train_epoch_start
+
+    @_harmless
+    def on_validation_start(self, trainer: Any, pl_module: Any) -> None:
+        """The same where only a validation runs."""
+        if not trainer.training and not trainer.sanity_checking:
+            self._log_lost_keys(trainer, pl_module)
+
+    @_harmless
+    def teardown(self, trainer: Any, pl_module: Any, stage: str) -> None:
+        """Lightning's last hook: what the app logged in between may have replaced our keys once more."""
+        self._config_logged = False
+        self._log_lost_keys(trainer, pl_module)
+
+    def _has_loggers(self, trainer: Any) -> bool:
+        return bool(self._log_to_loggers and trainer.is_global_zero and trainer.loggers)
 
     def _log_lost_keys(self, trainer: Any, pl_module: Any) -> None:
-        if self._config_logged or not self._log_to_loggers or not trainer.is_global_zero:
+        if self._config_logged or not self._has_loggers(trainer):
             return
         self._config_logged = True
         if (capture := self.capture()) is not None:

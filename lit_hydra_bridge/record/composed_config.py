@@ -8,37 +8,41 @@ can't be evaluated keeps its text. The app's own config object is never touched.
 from __future__ import annotations
 
 import copy
-import enum
-import math
+import re
+from collections import defaultdict
 from dataclasses import dataclass, field
-from pathlib import PurePath
 from typing import Any, Final
 
-from lit_hydra_bridge.record.interpolation import BUILTIN_RESOLVERS, InterpolationTexts, names_secret_env
-from lit_hydra_bridge.record.redaction import (
-    REDACTED,
-    Redactor,
-    path_looks_secret,
-    redact_env_defaults,
-    redact_text_under_secret_key,
-)
+from lit_hydra_bridge.record.config_walk import MAX_DEPTH, Path, Trouble, Walk, dotted, redacted_leaf
+from lit_hydra_bridge.record.interpolation import BUILTIN_RESOLVERS, InterpolationTexts
+from lit_hydra_bridge.record.plain import escaped_unless_text, plain_key, plain_leaf
+from lit_hydra_bridge.record.redaction import Redactor, path_looks_secret, redact_env_defaults
 from lit_hydra_bridge.record.run_record import ComposedConfig
 
-_MAX_DEPTH: Final = 60
-_MAX_NODES: Final = 100_000
-_MISSING: Final = "???"
+_YAML_LINE_BREAKS: Final = re.compile("[\x85\u2028\u2029]")
 
 
-@dataclass
-class _Trouble:
-    """What could not be turned into plain data, as dotted keys."""
+@dataclass(frozen=True)
+class ConfigReading:
+    """A config as plain data, secrets redacted."""
 
-    unresolvable: list[str] = field(default_factory=list)
-    """Interpolations that raised, each with the reason."""
-    objects: list[str] = field(default_factory=list)
+    composed: dict[Any, Any]
+    """With its interpolations as text."""
+    resolved: dict[Any, Any]
+    unresolved: list[str] = field(default_factory=list)
+    redacted: list[str] = field(default_factory=list)
+
+    def composed_config(self) -> ComposedConfig:
+        """Return it as a record holds it; writing YAML is the slow half of reading a config."""
+        return ComposedConfig(
+            composed=_as_yaml(self.composed),
+            resolved=self.resolved,
+            unresolved=self.unresolved,
+            redacted=self.redacted,
+        )
 
 
-def read_config(config: Any, redactor: Redactor, *, custom_resolvers: bool = True) -> tuple[ComposedConfig, list[str]]:
+def read_config(config: Any, redactor: Redactor, *, custom_resolvers: bool = True) -> tuple[ConfigReading, list[str]]:
     """Turn a config into plain data without its secrets.
 
     Args:
@@ -49,28 +53,53 @@ def read_config(config: Any, redactor: Redactor, *, custom_resolvers: bool = Tru
     Returns:
         The config, and a list of what is missing from it, one sentence each.
     """
+    try:
+        return _read_config(config, redactor, custom_resolvers=custom_resolvers)
+    except RecursionError:
+        return ConfigReading({}, {}), ["config: nested too deeply to be recorded"]
+
+
+def _read_config(config: Any, redactor: Redactor, *, custom_resolvers: bool) -> tuple[ConfigReading, list[str]]:
     from omegaconf import OmegaConf
 
-    without_hydra = _copy_without_hydra(config)
-    raw = OmegaConf.to_container(without_hydra, resolve=False, throw_on_missing=False, enum_to_str=True)
-    if not isinstance(raw, dict):
-        raw = {}
-    texts = InterpolationTexts(raw)
-    trouble = _Trouble()
-    walk = _Walk(texts, redactor, trouble, evaluate_custom=custom_resolvers)
-    second = _copy_without_hydra(config) if texts.has_custom and custom_resolvers else without_hydra
-    resolved = walk.mapping(without_hydra, second, ())
+    raw = OmegaConf.to_container(config, resolve=False, throw_on_missing=False, enum_to_str=True)
+    raw = {key: value for key, value in raw.items() if key != "hydra"} if isinstance(raw, dict) else {}
+    trouble = Trouble()
+    # First, because it learns all secrets that stand in the config, wherever the walk may meet them.
     composed = _Composed(redactor, trouble).value(raw, ())
-    text = OmegaConf.to_yaml(OmegaConf.create(composed)) if composed else "{}\n"
+    texts = InterpolationTexts(raw)
+    first = _copy_without_hydra(config, raw)
+    second = _copy_without_hydra(config, raw) if texts.has_custom and custom_resolvers else first
+    walk = Walk(texts, redactor, trouble, evaluate_custom=custom_resolvers)
+    resolved = {} if config._is_none() else walk.value(first, second, (), secret=False)
+    # Leaf by leaf, and not in the finished YAML: a marker in the wrong place makes it another document.
+    composed = redactor.data(composed)
     return (
-        ComposedConfig(
-            composed=redactor.text(text),
+        ConfigReading(
+            composed=composed,
             resolved=redactor.data(resolved),
-            unresolved=walk.unresolved,
+            unresolved=list(dict.fromkeys(walk.unresolved)),
             redacted=list(dict.fromkeys(walk.redacted)),
         ),
         _sentences(trouble),
     )
+
+
+def _as_yaml(composed: dict[Any, Any]) -> str:
+    import yaml
+    from omegaconf._utils import get_omega_conf_dumper
+
+    # What OmegaConf.to_yaml does, without building a config for it first.
+    def dumped(*, allow_unicode: bool) -> str:
+        dumper = get_omega_conf_dumper()
+        text = yaml.dump(
+            composed, Dumper=dumper, default_flow_style=False, allow_unicode=allow_unicode, sort_keys=False
+        )
+        return str(text)
+
+    text = dumped(allow_unicode=True)
+    # YAML reads these as line breaks, and so as spaces, unless they are escaped.
+    return dumped(allow_unicode=False) if _YAML_LINE_BREAKS.search(text) else text
 
 
 def as_config(config: Any) -> Any:
@@ -88,27 +117,39 @@ def as_config(config: Any) -> Any:
         created = OmegaConf.create(config)
     except OmegaConfBaseException:
         created = None
-    if not isinstance(created, DictConfig):
+    if not isinstance(created, DictConfig) or created._is_none():
         raise TypeError(f"expected a DictConfig, a dict or a structured config, and got {type(config).__name__}")
     return created
 
 
-def _copy_without_hydra(config: Any) -> Any:
-    from omegaconf import OmegaConf, open_dict, read_write
+def _copy_without_hydra(config: Any, raw: dict[Any, Any]) -> Any:
+    from omegaconf import AnyNode, OmegaConf, open_dict, read_write
 
-    duplicate = copy.deepcopy(config)
+    # The app's own objects are shared and not copied: copying may fail, or cost a model's memory.
+    memo: dict[int, Any] = {id(leaf): leaf for leaf in _objects(raw)}
+    if has_hydra := not config._is_none() and "hydra" in config:
+        # Larger than most apps' own config, and deleted at once: an empty node takes its place in the copy.
+        memo[id(config._get_node("hydra"))] = AnyNode(None)
     # Copies whose evaluation we compare must not share what a caching resolver answered before, except for
     # Hydra's own `now`, whose one answer per job is the point of it.
-    cache = OmegaConf.get_cache(duplicate)
-    for name in [name for name in cache if name not in BUILTIN_RESOLVERS]:
-        del cache[name]
-    if "hydra" in duplicate:
+    cache = OmegaConf.get_cache(config)
+    memo[id(cache)] = defaultdict(dict, {name: dict(cache[name]) for name in BUILTIN_RESOLVERS & cache.keys()})
+    duplicate = copy.deepcopy(config, memo)
+    if has_hydra:
         with read_write(duplicate), open_dict(duplicate):
             del duplicate["hydra"]
     return duplicate
 
 
-def _sentences(trouble: _Trouble) -> list[str]:
+def _objects(value: Any) -> list[Any]:
+    if isinstance(value, dict):
+        return [leaf for item in value.values() for leaf in _objects(item)]
+    if isinstance(value, list):
+        return [leaf for item in value for leaf in _objects(item)]
+    return [] if value is None or isinstance(value, str | int | float | bytes) else [value]
+
+
+def _sentences(trouble: Trouble) -> list[str]:
     result = []
     if trouble.unresolvable:
         result.append(f"config: no value for {_some(trouble.unresolvable)}; the text is kept")
@@ -123,174 +164,24 @@ def _some(items: list[str]) -> str:
     return ", ".join(unique[:5]) + more
 
 
-def _dotted(path: tuple[Any, ...]) -> str:
-    return ".".join(str(key) for key in path)
-
-
 class _Composed:
     """Unresolved containers -> plain and redacted ones."""
 
-    def __init__(self, redactor: Redactor, trouble: _Trouble) -> None:
+    def __init__(self, redactor: Redactor, trouble: Trouble) -> None:
         self._redactor = redactor
         self._trouble = trouble
 
-    def value(self, value: Any, path: tuple[Any, ...]) -> Any:
+    def value(self, value: Any, path: Path) -> Any:
+        if len(path) > MAX_DEPTH:
+            raise RecursionError
         if isinstance(value, dict):
-            return {_plain_key(key): self.value(item, (*path, key)) for key, item in value.items()}
+            return {plain_key(key): self.value(item, (*path, key)) for key, item in value.items()}
         if isinstance(value, list | tuple):
             return [self.value(item, (*path, i)) for i, item in enumerate(value)]
         if path_looks_secret(path):
-            return _redacted_leaf(value, self._redactor)
-        plain, ok = _plain_leaf(value)
+            return redacted_leaf(value, self._redactor)
+        plain, ok = plain_leaf(value)
         if not ok:
-            self._trouble.objects.append(_dotted(path))
-        return redact_env_defaults(plain) if isinstance(plain, str) and names_secret_env(plain) else plain
-
-
-class _Walk:
-    """Walks two copies of a config side by side and evaluates every node."""
-
-    def __init__(
-        self, texts: InterpolationTexts, redactor: Redactor, trouble: _Trouble, *, evaluate_custom: bool
-    ) -> None:
-        self._texts = texts
-        self._redactor = redactor
-        self._trouble = trouble
-        self._evaluate_custom = evaluate_custom
-        self._nodes = 0
-        self.unresolved: list[str] = []
-        self.redacted: list[str] = []
-
-    def mapping(self, a: Any, b: Any, path: tuple[Any, ...]) -> dict[Any, Any]:
-        return {_plain_key(key): self._child(a, b, key, path) for key in a}
-
-    def _child(self, a: Any, b: Any, key: Any, parent: tuple[Any, ...]) -> Any:
-        from omegaconf import OmegaConf
-        from omegaconf.errors import InterpolationToMissingValueError
-
-        path = (*parent, key)
-        self._nodes += 1
-        if OmegaConf.is_interpolation(a, key):
-            text = str(a._get_node(key)._value())
-            secret = path_looks_secret(path) or self._texts.reaches_secret(text, path)
-            if self._nodes > _MAX_NODES or len(path) > _MAX_DEPTH:
-                return self._keep(text, path, "nested too deeply")
-            if not self._evaluate_custom and self._texts.reaches_custom(text, path):
-                return self._keep(text, path)
-            try:
-                first, second = a[key], b[key] if b is not a else None
-            except InterpolationToMissingValueError:
-                return self._keep(text, path)
-            except Exception as error:  # a resolver may raise anything
-                return self._keep(
-                    text, path, f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-                )
-            before = len(self._trouble.unresolvable), len(self._trouble.objects), len(self.unresolved)
-            value = self._value(first, first if b is a else second, path, secret=secret)
-            if value is _DISAGREE:
-                del self._trouble.unresolvable[before[0] :], self._trouble.objects[before[1] :]
-                del self.unresolved[before[2] :]
-                return self._keep(text, path)
-            return value
-        if OmegaConf.is_missing(a, key):
-            return _MISSING
-        return self._value(a[key], b[key], path, secret=path_looks_secret(path))
-
-    def _keep(self, text: str, path: tuple[Any, ...], reason: str | None = None) -> str:
-        self.unresolved.append(_dotted(path))
-        if reason is not None:
-            self._trouble.unresolvable.append(f"{_dotted(path)} ({self._redactor.text(reason)})")
-        if path_looks_secret(path):
-            return redact_text_under_secret_key(text)
-        return redact_env_defaults(text) if names_secret_env(text) else text
-
-    def _value(self, a: Any, b: Any, path: tuple[Any, ...], *, secret: bool) -> Any:
-        from omegaconf import DictConfig, ListConfig
-
-        if isinstance(a, DictConfig):
-            if not isinstance(b, DictConfig) or list(a) != list(b):
-                return _DISAGREE
-            return self._settled({_plain_key(key): self._child(a, b, key, path) for key in a})
-        if isinstance(a, ListConfig):
-            if not isinstance(b, ListConfig) or len(a) != len(b):
-                return _DISAGREE
-            return self._settled([self._child(a, b, i, path) for i in range(len(a))])
-        if not _same(a, b):
-            return _DISAGREE
-        if secret:
-            value = _redacted_leaf(a, self._redactor, keep_interpolations=False)
-            if value == REDACTED:
-                self.redacted.append(_dotted(path))
-            return value
-        plain, ok = _plain_leaf(a)
-        if not ok:
-            self._trouble.objects.append(_dotted(path))
-        return plain
-
-    @staticmethod
-    def _settled(value: Any) -> Any:
-        items = value.values() if isinstance(value, dict) else value
-        return _DISAGREE if any(item is _DISAGREE for item in items) else value
-
-
-_DISAGREE: Final = object()
-
-
-def _same(a: Any, b: Any) -> bool:
-    if a is b:
-        return True
-    if type(a) is not type(b):
-        return False
-    if isinstance(a, float) and math.isnan(a) and math.isnan(b):
-        return True
-    try:
-        return bool(a == b)
-    except Exception:  # an object's own __eq__ may raise anything, arrays do
-        return False
-
-
-def _redacted_leaf(value: Any, redactor: Redactor, *, keep_interpolations: bool = True) -> Any:
-    """A secret's leaf; None, a switch and a missing value say nothing that must be hidden."""
-    if value is None or isinstance(value, bool) or value == _MISSING:
-        return value
-    if keep_interpolations and isinstance(value, str) and "${" in value:
-        kept = redact_text_under_secret_key(value)
-        if kept != REDACTED:
-            return kept
-    redactor.learn(value)
-    return REDACTED
-
-
-def _plain_key(key: Any) -> str | int | float | bool:
-    if type(key) in (str, int, float, bool):
-        return key  # type: ignore[no-any-return]
-    return key.name if isinstance(key, enum.Enum) else str(key)
-
-
-def _plain_leaf(value: Any) -> tuple[Any, bool]:
-    """Return a leaf as plain data, and whether that says all of it."""
-    if value is None or type(value) in (str, int, float, bool):
-        return value, True
-    if isinstance(value, enum.Enum):
-        return value.name, True
-    if isinstance(value, PurePath):
-        return str(value), True
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "backslashreplace"), True
-    if isinstance(value, list | tuple):
-        parts = [_plain_leaf(item) for item in value]
-        return [part for part, _ in parts], all(ok for _, ok in parts)
-    if isinstance(value, dict):
-        pairs = {_plain_key(key): _plain_leaf(item) for key, item in value.items()}
-        return {key: part for key, (part, _) in pairs.items()}, all(ok for _, ok in pairs.values())
-    for base in (bool, int, float, str):  # numpy scalars and str subclasses
-        if isinstance(value, base):
-            return base(value), True
-    return _describe_object(value), False
-
-
-def _describe_object(value: Any) -> str:
-    name = getattr(value, "__qualname__", None)
-    if isinstance(name, str):
-        return f"{getattr(value, '__module__', '')}.{name}"
-    return f"<{type(value).__module__}.{type(value).__qualname__}>"
+            self._trouble.objects.append(dotted(path))
+        plain = escaped_unless_text(value, plain)
+        return redact_env_defaults(plain) if isinstance(plain, str) else plain

@@ -33,25 +33,33 @@ def installed_packages() -> dict[str, str]:
     import, the first hit on the path wins.
     """
     found: dict[str, str] = {}
-    for entry in dict.fromkeys(sys.path):
+    for entry in dict.fromkeys(entry for entry in sys.path if isinstance(entry, str)):
         for name, version in _packages_in(Path(entry or ".")):
             found.setdefault(re.sub(r"[-_.]+", "-", name).lower(), version)
     return dict(sorted(found.items()))
 
 
 def _packages_in(folder: Path) -> list[tuple[str, str]]:
-    if not folder.is_dir():
-        return []
     pairs: list[tuple[str, str]] = []
     try:
-        names = [path.name for path in folder.iterdir() if path.name.endswith((".dist-info", ".egg-info"))]
-    except OSError:
+        paths = list(folder.iterdir())
+    except (OSError, ValueError):  # a zip file, a file that is gone, a folder that is closed to us
         return []
-    for name in names:
-        if plain := _DIST_INFO.fullmatch(name):
+    for path in paths:
+        if path.name.startswith("~"):  # pip's name for what it has half removed
+            continue
+        plain = _DIST_INFO.fullmatch(path.name)
+        if plain and (path / "METADATA").is_file():
             pairs.append((plain["name"], plain["version"]))
-        elif name.endswith(".egg-info"):
-            distribution = metadata.Distribution.at(folder / name)
-            if distribution.metadata["Name"]:
-                pairs.append((distribution.metadata["Name"], distribution.version))
+        elif path.name.endswith((".dist-info", ".egg-info")) or (path.name == "EGG-INFO" and folder.suffix == ".egg"):
+            pairs += _asked(path)
     return pairs
+
+
+def _asked(info: Path) -> list[tuple[str, str]]:
+    try:
+        data = metadata.Distribution.at(info).metadata
+        name, version = data["Name"], data["Version"]
+    except Exception:  # what a broken installation left behind must not cost all the others
+        return []
+    return [(name, version)] if name and version else []

@@ -22,6 +22,7 @@ from types import ModuleType
 from typing import Any, Final
 
 from lit_hydra_bridge.record import trust
+from lit_hydra_bridge.switch import is_on
 
 FABRIC: Final = {"lightning.pytorch": "lightning.fabric", "pytorch_lightning": "lightning_fabric"}
 _MARK: Final = "__lit_hydra_bridge__"
@@ -117,24 +118,23 @@ def _stamping(original: Callable[..., Any]) -> Callable[..., Any]:
 
 def _noting_saved(original: Callable[..., Any]) -> Callable[..., Any]:
     def save_checkpoint(self: Any, filepath: Any, *args: Any, **kwargs: Any) -> Any:
-        before = trust.fingerprint(filepath)
+        if not is_on():
+            return original(self, filepath, *args, **kwargs)
+        before = trust.state_of(filepath)
         result = original(self, filepath, *args, **kwargs)
-        if _was_written(self, before, filepath):
+        if not _writes_with_lightnings_own(self):
+            # Somebody else's file may lie there still, if an asynchronous CheckpointIO has not begun to write.
+            if self.is_global_zero and trust.state_of(filepath) != before:
+                trust.note_written(filepath)
+        elif not self.is_global_zero:
+            # Rank zero noted it in `_atomic_save`; for the others it is whole once the barrier is passed.
             trust.note_written(filepath)
         return result
 
     return save_checkpoint
 
 
-def _was_written(trainer: Any, before: object, path: Any) -> bool:
-    """Tell whether the file at `path` is what this call of `save_checkpoint` wrote.
-
-    An asynchronous CheckpointIO may not have begun, and somebody else's file may still lie there: so a file
-    must have changed. A rank above zero may come too late to see the change; but Lightning's own CheckpointIO
-    is done when the barrier behind it is passed.
-    """
-    if trainer.is_global_zero:
-        return trust.fingerprint(path) != before
+def _writes_with_lightnings_own(trainer: Any) -> bool:
     save = getattr(type(trainer.strategy.checkpoint_io), "save_checkpoint", None)
     return getattr(save, "__module__", "") in {f"{fabric}.plugins.io.torch_io" for fabric in FABRIC.values()}
 
@@ -144,7 +144,8 @@ def _noting_written(original: Callable[..., Any]) -> Callable[..., Any]:
 
     def _atomic_save(checkpoint: Any, filepath: Any, *args: Any, **kwargs: Any) -> Any:
         result = original(checkpoint, filepath, *args, **kwargs)
-        trust.note_written(filepath)
+        if is_on():
+            trust.note_written(filepath)
         return result
 
     return _atomic_save
@@ -154,6 +155,8 @@ def _loading(original: Callable[..., Any]) -> Callable[..., Any]:
     decides_itself = _leaves_the_choice_to_torch(original)
 
     def pl_load(path_or_url: Any, *args: Any, **kwargs: Any) -> Any:
+        if not is_on():
+            return original(path_or_url, *args, **kwargs)
         undecided = decides_itself and len(args) < 2 and kwargs.get("weights_only") is None
         if undecided and trust.wrote(path_or_url):
             kwargs["weights_only"] = False

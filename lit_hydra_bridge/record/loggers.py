@@ -3,43 +3,46 @@
 The composed config goes to the logger under its own top-level keys, with Hydra's facts under `hydra` beside it.
 What the app logs itself always wins, whatever the backend does with a key that comes twice:
 
-    CSV, W&B      a later call replaces a whole top-level key  ->  ours first, what that lost is added again
+    CSV, W&B      a later call replaces a whole top-level key  ->  what that lost is added again
     TensorBoard   the first summary is the one that is shown   ->  ours and the app's together, first
     MLflow        a parameter can't be changed                 ->  the app's keys are left out of ours; a later
                                                                    one that still differs becomes a tag
 
-The logger's class is asked to log, not the object: an app that replaced `log_hyperparams` on its logger did so
-for its own calls, and sees none of ours.
+These four are written to below `log_hyperparams`, so an app that replaced or overrode that for its own calls sees none
+of ours. Any other logger can only be asked through the `log_hyperparams` of its class.
 """
 
 from __future__ import annotations
 
-import functools
 import re
-from collections.abc import Mapping
+import weakref
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
+from lit_hydra_bridge.record.logger_mlflow import log_to_mlflow
+from lit_hydra_bridge.record.logger_tensorboard import log_to_tensorboard, write_waiting
+from lit_hydra_bridge.record.nested import merged, plain_mapping, readable_by_omegaconf, text_keys, without
 from lit_hydra_bridge.record.run_record import ComposedConfig, HydraJob, LoggerRun
 
-CUT: Final = " …[cut]"
-_MLFLOW_MAX_VALUE: Final = 250  # what Lightning's MLFlowLogger cuts at, without saying so
-_MLFLOW_MAX_KEY: Final = 250
-_NOT_IN_MLFLOW_KEYS: Final = re.compile(r"[^/\w.\- :]")
+_URL_PASSWORD: Final = re.compile(r"(?<=://)[^/\s@]*:[^/\s]*@")
 
 
 def logger_runs(trainer: Any) -> list[LoggerRun]:
     """Return what the trainer's loggers call this run. Starts none that has not been started."""
-    return [_logger_run(logger) for logger in trainer.loggers if type(logger).__name__ != "DummyLogger"]
+    return [_logger_run(logger) for logger in _real_loggers(trainer)]
 
 
 def _logger_run(logger: Any) -> LoggerRun:
     kind = _kind(logger)
     if kind == "MLFlowLogger":  # its public properties start a run
+        uri = _text(getattr(logger, "_tracking_uri", None))
         return LoggerRun(
             kind=kind,
             name=_text(getattr(logger, "_experiment_name", None)),
             run_id=_text(getattr(logger, "_run_id", None)),
-            directory=_text(getattr(logger, "_tracking_uri", None)),
+            directory=_URL_PASSWORD.sub("<redacted>@", uri) if uri else None,
         )
     version = _text(_property(logger, "version"))
     return LoggerRun(
@@ -52,82 +55,136 @@ def _logger_run(logger: Any) -> LoggerRun:
 
 
 def log_config(trainer: Any, model: Any, config: ComposedConfig, hydra: HydraJob | None, run_id: str) -> list[str]:
-    """Hand the config to every logger, before the app's own hyperparameters are logged.
+    """Hand the config to every logger that has not had it, before the app's own hyperparameters are logged.
 
     Returns:
         One sentence for each logger that refused.
     """
-    problems = []
     ours = _payload(config, hydra, run_id)
-    theirs = _app_hyperparameters(trainer, model)
-    for logger in trainer.loggers:
-        try:
-            log = {"TensorBoardLogger": _log_tensorboard, "MLFlowLogger": _log_mlflow}.get(_kind(logger), _log_any)
-            log(logger, ours, theirs, config.composed)
-        except Exception as error:  # any backend's own
-            problems.append(f"{type(logger).__name__} did not take the config ({type(error).__name__}: {error})")
-    return problems
+
+    def hand(logger: Any) -> None:
+        if _handed.get(logger) != run_id:
+            _handed.note(logger, run_id)
+            _hand(logger, ours, trainer, model, config.composed)
+
+    return _each(trainer, hand)
 
 
 def log_lost_keys(trainer: Any, model: Any, config: ComposedConfig) -> None:
     """Add again what the app's own hyperparameters of the same top-level key replaced."""
-    theirs = _plain_mapping(_app_hyperparameters(trainer, model))
-    ours = _text_keys(config.resolved)
-    shared = {
-        key: _merged(ours[key], theirs[key])
-        for key in ours
-        if isinstance(ours[key], dict) and isinstance(theirs.get(key), dict)
-    }
-    for logger in trainer.loggers if shared else ():
-        if _kind(logger) not in ("TensorBoardLogger", "MLFlowLogger"):
-            type(logger).log_hyperparams(logger, shared)
-
-
-def _log_any(logger: Any, ours: dict[str, Any], theirs: Any, _: str) -> None:
-    type(logger).log_hyperparams(logger, _without(ours, _plain_mapping(theirs)))
-
-
-def _log_tensorboard(logger: Any, ours: dict[str, Any], theirs: Any, composed: str) -> None:
-    merged = _merged(ours, dict(theirs))
-    if _is_omegaconf(theirs):
-        # The logger will merge its parameters into the app's DictConfig, which would read our text anew.
-        merged = _merged(_escaped(ours), _plain_mapping(theirs))
-    type(logger).log_hyperparams(logger, merged)
-    block = "\n".join(f"    {line}" for line in composed.splitlines())
-    logger.experiment.add_text("hydra/config", block, 0)
-
-
-def _log_mlflow(logger: Any, ours: dict[str, Any], theirs: Any, composed: str) -> None:
-    client, run = logger.experiment, logger.run_id
-    taken = {*client.get_run(run).data.params, *_flat(_plain_mapping(theirs))}
-    parameters = {
-        name: _cut(str(value), _MLFLOW_MAX_VALUE)
-        for key, value in _flat(ours).items()
-        if (name := _mlflow_key(key)) and name not in taken
-    }
-    type(logger).log_hyperparams(logger, parameters)
-    if "log_hyperparams" not in vars(logger):
-        logger.log_hyperparams = functools.partial(_log_beside_ours, logger, parameters)
-    client.log_text(run, composed, "hydra/config.yaml")
-
-
-def _log_beside_ours(logger: Any, ours: dict[str, str], params: Any) -> None:
-    """MLflow refuses to change a parameter: where ours came first, the app's value becomes a tag."""
-    flat = _flat(
-        _plain_mapping(vars(params) if hasattr(params, "__dict__") and not isinstance(params, Mapping) else params)
-    )
-    differing = {
-        key: value for key, value in flat.items() if key in ours and str(value)[:_MLFLOW_MAX_VALUE] != ours[key]
-    }
-    if not differing:
-        type(logger).log_hyperparams(logger, params)
-        return
     from lit_hydra_bridge.record.callback import warn
 
-    warn(f"MLflow can't change the parameters {', '.join(sorted(differing))}; their new values are logged as tags")
-    for key, value in differing.items():
-        logger.experiment.set_tag(logger.run_id, key, value)
-    type(logger).log_hyperparams(logger, {key: value for key, value in flat.items() if key not in differing})
+    ours = text_keys(config.resolved)
+
+    def restore(logger: Any) -> None:
+        kind = _kind(logger)
+        if kind == "TensorBoardLogger":
+            write_waiting(logger, _base(logger))
+        elif kind == "WandbLogger":
+            _add_to_wandb(logger, ours)
+        elif kind == "CSVLogger" and _has_csv_writer(logger):
+            _add_to_csv(logger, ours)
+        elif kind != "MLFlowLogger":
+            _restore_any(logger, ours, plain_mapping(_app_hyperparameters(trainer, model)))
+
+    for problem in _each(trainer, restore):
+        warn(problem)
+
+
+def _each(trainer: Any, work: Callable[[Any], None]) -> list[str]:
+    problems = []
+    for logger in _real_loggers(trainer):
+        if _handed.refused(logger):
+            continue
+        try:
+            work(logger)
+        except Exception as error:  # any backend's own
+            _handed.note_refusal(logger)
+            problems.append(f"{type(logger).__name__} did not take the config ({type(error).__name__}: {error})")
+    return problems
+
+
+def _hand(logger: Any, ours: dict[str, Any], trainer: Any, model: Any, composed: str) -> None:
+    kind = _kind(logger)
+    if kind == "TensorBoardLogger":
+        log_to_tensorboard(logger, _base(logger), ours, composed)
+    elif kind == "MLFlowLogger":
+        log_to_mlflow(logger, ours, _app_hyperparameters(trainer, model), composed)
+    elif kind == "WandbLogger":
+        _add_to_wandb(logger, ours)
+        _save_text_in_wandb(logger.experiment, composed)
+    elif kind == "CSVLogger" and _has_csv_writer(logger):
+        _add_to_csv(logger, ours)
+    else:
+        theirs = plain_mapping(_app_hyperparameters(trainer, model))
+        type(logger).log_hyperparams(logger, without(ours, theirs))
+
+
+def _restore_any(logger: Any, ours: dict[str, Any], theirs: dict[str, Any]) -> None:
+    shared = {
+        key: merged(value, theirs[key])
+        for key, value in ours.items()
+        if isinstance(value, dict) and isinstance(theirs.get(key), dict)
+    }
+    if shared:
+        type(logger).log_hyperparams(logger, shared)
+
+
+# --- CSV --------------------------------------------------------------------------------------------------
+
+
+def _has_csv_writer(logger: Any) -> bool:
+    return isinstance(getattr(logger.experiment, "hparams", None), dict) and hasattr(logger.experiment, "log_dir")
+
+
+def _add_to_csv(logger: Any, ours: dict[str, Any]) -> None:
+    writer = logger.experiment
+    both = merged(readable_by_omegaconf(ours), writer.hparams)
+    if both != writer.hparams:
+        writer.hparams.update(both)
+        _write_hparams(writer)
+
+
+def _write_hparams(writer: Any) -> None:
+    """What `writer.log_hparams({})` does, which takes ten times as long; it stays for what is not plain data."""
+    import yaml
+
+    try:
+        text = yaml.dump(
+            writer.hparams,
+            Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper),
+            sort_keys=False,
+            allow_unicode=True,
+        )
+        with writer._fs.open(f"{writer.log_dir}/{writer.NAME_HPARAMS_FILE}", "w", encoding="utf-8") as file:
+            file.write(text)
+    except (yaml.YAMLError, AttributeError):
+        writer.log_hparams({})
+
+
+# --- Weights & Biases -------------------------------------------------------------------------------------
+
+
+def _add_to_wandb(logger: Any, ours: dict[str, Any]) -> None:
+    """Its config takes nested values of any length, and is shown and searched by dotted names."""
+    config = logger.experiment.config
+    there = dict(config.items())
+    changed = {key: value for key, value in merged(ours, there).items() if key not in there or there[key] != value}
+    if changed:
+        config.update(changed, allow_val_change=True)
+
+
+def _save_text_in_wandb(run: Any, composed: str) -> None:
+    """The config as composed, with its interpolations, among the run's files."""
+    folder = getattr(run, "dir", None)
+    if isinstance(folder, str) and Path(folder).is_dir():
+        path = Path(folder, "hydra", "config.yaml")
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(composed, encoding="utf-8")
+        run.save(str(path), base_path=folder, policy="now")
+
+
+# --- what is logged, and what has been --------------------------------------------------------------------
 
 
 def _payload(config: ComposedConfig, hydra: HydraJob | None, run_id: str) -> dict[str, Any]:
@@ -143,7 +200,7 @@ def _payload(config: ComposedConfig, hydra: HydraJob | None, run_id: str) -> dic
             "output_dir": hydra.output_dir,
             "sweep_dir": hydra.sweep_dir,
         }
-    return {**_text_keys(config.resolved), "hydra": facts}
+    return {**text_keys(config.resolved), "hydra": facts}
 
 
 def _app_hyperparameters(trainer: Any, model: Any) -> Any:
@@ -158,90 +215,61 @@ def _app_hyperparameters(trainer: Any, model: Any) -> Any:
     return found[0] if len(found) == 1 else {key: value for part in found for key, value in part.items()}
 
 
-def _plain_mapping(value: Any) -> dict[str, Any]:
-    """Mappings as dicts all the way down, leaves as they are; nothing is resolved."""
-    if _is_omegaconf(value):
-        from omegaconf import OmegaConf
-
-        value = OmegaConf.to_container(value, resolve=False)
-    if not isinstance(value, Mapping):
-        return {}
-    return {
-        str(key): _plain_mapping(item) if isinstance(item, Mapping) or _is_omegaconf(item) else item
-        for key, item in value.items()
-    }
+@dataclass
+class _Note:
+    logger: weakref.ref[Any]
+    run_id: str | None = None
+    refused: bool = False
 
 
-def _is_omegaconf(value: object) -> bool:
-    return type(value).__module__.startswith("omegaconf.")
+class _Handed:
+    """Which logger has had the config of which run: loggers outlive fits and Trainers, and need not be hashable."""
+
+    def __init__(self) -> None:
+        self._notes: dict[int, _Note] = {}
+
+    def get(self, logger: Any) -> str | None:
+        """Return the run whose config the logger has had."""
+        return self._note(logger).run_id
+
+    def note(self, logger: Any, run_id: str) -> None:
+        """Remember that the logger was handed this run's config."""
+        self._note(logger).run_id = run_id
+
+    def refused(self, logger: Any) -> bool:
+        """Tell whether the logger has raised; it is not asked a second time."""
+        return self._note(logger).refused
+
+    def note_refusal(self, logger: Any) -> None:
+        """Remember that the logger raised."""
+        self._note(logger).refused = True
+
+    def _note(self, logger: Any) -> _Note:
+        key = id(logger)
+        note = self._notes.get(key)
+        if note is None or note.logger() is not logger:
+            note = self._notes[key] = _Note(weakref.ref(logger, lambda _: self._notes.pop(key, None)))
+        return note
 
 
-def _text_keys(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(key): _text_keys(item) for key, item in value.items()}
-    return [_text_keys(item) for item in value] if isinstance(value, list) else value
+_handed: Final = _Handed()
 
 
-def _escaped(value: Any) -> Any:
-    from lit_hydra_bridge.record.run_record import escape_interpolations
-
-    if isinstance(value, dict):
-        return {key: _escaped(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_escaped(item) for item in value]
-    return escape_interpolations(value) if isinstance(value, str) else value
+def _real_loggers(trainer: Any) -> Iterator[Any]:
+    """The trainer's loggers, without the one that takes their place in a fast_dev_run."""
+    return (logger for logger in trainer.loggers if type(logger).__name__ != "DummyLogger")
 
 
-def _merged(ours: dict[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]:
-    """Both, and `theirs` wherever both say something."""
-    result = dict(ours)
-    for key, value in theirs.items():
-        mine = result.get(key)
-        result[key] = _merged(mine, value) if isinstance(mine, dict) and isinstance(value, Mapping) else value
-    return result
-
-
-def _without(ours: dict[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]:
-    """Ours, less every value that `theirs` has as well."""
-    result = {}
-    for key, value in ours.items():
-        if key not in theirs:
-            result[key] = value
-        elif isinstance(value, dict) and isinstance(theirs[key], Mapping):
-            result[key] = _without(value, theirs[key])
-    return result
-
-
-def _flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """`{"a": {"b": 1}}` -> `{"a/b": 1}`, the way Lightning's loggers name nested keys."""
-    result: dict[str, Any] = {}
-    for key, item in value.items():
-        if isinstance(item, Mapping):
-            result |= _flat(item, f"{prefix}{key}/")
-        else:
-            result[f"{prefix}{key}"] = item
-    return result
-
-
-def _cut(text: str, limit: int) -> str:
-    return text if len(text) <= limit else text[: limit - len(CUT)] + CUT
-
-
-def _mlflow_key(key: str) -> str:
-    """MLflow takes few characters in a key, and none that are not a normal path."""
-    parts = [part for part in _NOT_IN_MLFLOW_KEYS.sub("_", key).split("/") if part not in ("", ".", "..")]
-    return "/".join(parts)[:_MLFLOW_MAX_KEY]
+def _base(logger: object) -> Any:
+    """Lightning's own class that a logger is, or derives from."""
+    for base in type(logger).__mro__:
+        if ".loggers." in base.__module__ and base.__module__.split(".")[0] in ("lightning", "pytorch_lightning"):
+            return base
+    return type(logger)
 
 
 def _kind(logger: object) -> str:
-    """The name of the Lightning logger that this is, or derives from."""
-    for base in type(logger).__mro__:
-        if ".loggers." in base.__module__ and base.__module__.split(".")[0] in (
-            "lightning",
-            "pytorch_lightning",
-        ):
-            return base.__name__
-    return type(logger).__name__
+    return str(_base(logger).__name__)
 
 
 def _property(logger: Any, name: str) -> Any:

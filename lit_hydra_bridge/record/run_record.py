@@ -13,9 +13,7 @@ import re
 import types
 import typing
 import zlib
-from collections.abc import Hashable
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any, Final, TypeVar
 
 from lit_hydra_bridge.errors import InvalidRecordError
@@ -24,6 +22,8 @@ RECORD_KEY: Final = "lit_hydra_bridge"
 SCHEMA_VERSION: Final = 1
 # More than we ever pack; a hostile record must not fill the memory.
 _MAX_DIFF_BYTES: Final = 64 * 1024 * 1024
+
+_MAX_VALUES: Final = 500_000
 
 T = TypeVar("T")
 
@@ -179,7 +179,7 @@ class RunRecord:
         Keys that this version does not know are passed over; keys with a default may be missing.
         """
         try:
-            return _build(cls, data, "record")
+            return _Reader().record(cls, data)
         except RecursionError:
             raise InvalidRecordError("the record is nested too deeply to be one") from None
 
@@ -193,66 +193,104 @@ def unpack_diff(packed: str) -> str:
     """Return the text of `SourceCode.diff`.
 
     Raises:
-        InvalidRecordError: it is not what was packed.
+        InvalidRecordError: it is not what was packed, or more than ever is.
     """
     try:
         unpacker = zlib.decompressobj()
         text = unpacker.decompress(base64.b64decode(packed, validate=True), _MAX_DIFF_BYTES)
-    except (ValueError, zlib.error) as error:
+    except (TypeError, ValueError, zlib.error) as error:
         raise InvalidRecordError(f"the record's diff can't be unpacked: {error}") from None
+    if unpacker.unconsumed_tail or not unpacker.eof:
+        raise InvalidRecordError("the record's diff can't be unpacked: it is cut, or longer than any that is recorded")
     return text.decode("utf-8", "replace")
 
 
-@cache
-def _hints(cls: Hashable) -> dict[str, Any]:
-    return typing.get_type_hints(cls)
+_hints_of: Final[dict[type, dict[str, Any]]] = {}
 
 
-def _build(cls: type[T], data: object, where: str) -> T:
-    if not isinstance(data, dict):
-        raise InvalidRecordError(f"{where} should be a mapping, and is {_describe(data)}")
-    values: dict[str, Any] = {}
-    for spec in dataclasses.fields(cls):  # type: ignore[arg-type]
-        if spec.name in data:
-            values[spec.name] = _convert(data[spec.name], _hints(cls)[spec.name], f"{where}.{spec.name}")
-        elif spec.default is dataclasses.MISSING and spec.default_factory is dataclasses.MISSING:
-            raise InvalidRecordError(f"{where} has no {spec.name!r}")
-    return cls(**values)
+def _hints(cls: type) -> dict[str, Any]:
+    if cls not in _hints_of:
+        _hints_of[cls] = typing.get_type_hints(cls)
+    return _hints_of[cls]
 
 
-def _convert(value: object, hint: Any, where: str) -> Any:
-    """Check `value` against a field's type, building nested records on the way."""
-    if hint is Any:
-        return _plain(value, where)
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin is types.UnionType:
-        if value is None:
-            return None
-        return _convert(value, arguments[0], where)
-    if dataclasses.is_dataclass(hint):
-        return _build(typing.cast("type[Any]", hint), value, where)
-    if origin is list and isinstance(value, list):
-        return [_convert(item, arguments[0], f"{where}[{i}]") for i, item in enumerate(value)]
-    if origin is dict and isinstance(value, dict):
-        return {
-            _convert(key, arguments[0], where): _convert(item, arguments[1], f"{where}.{key}")
-            for key, item in value.items()
-        }
-    # bool is an int to isinstance, and a record that says True for a job number is damaged.
-    if origin is None and type(value) is hint:
-        return value
-    raise InvalidRecordError(f"{where} should be {hint}, and is {_describe(value)}")
+class _Reader:
+    """Checks data of unknown origin against the records' fields, and builds them."""
 
+    def __init__(self) -> None:
+        self._path: list[object] = []
+        self._values = 0
 
-def _plain(value: object, where: str) -> Any:
-    if value is None or type(value) in (str, int, float, bool):
-        return value
-    if type(value) is list:
-        return [_plain(item, where) for item in value]
-    if type(value) is dict:
-        return {_plain(key, where): _plain(item, f"{where}.{key}") for key, item in value.items()}
-    raise InvalidRecordError(f"{where} should be plain data, and is {_describe(value)}")
+    def record(self, cls: type[T], data: object) -> T:
+        if not isinstance(data, dict):
+            raise self._error("a mapping", data)
+        values: dict[str, Any] = {}
+        for spec in dataclasses.fields(cls):  # type: ignore[arg-type]
+            if spec.name in data:
+                values[spec.name] = self._at(spec.name, data[spec.name], _hints(cls)[spec.name])
+            elif spec.default is dataclasses.MISSING and spec.default_factory is dataclasses.MISSING:
+                raise InvalidRecordError(f"{self._where()} has no {spec.name!r}")
+        return cls(**values)
+
+    def _at(self, step: object, value: object, hint: Any) -> Any:
+        self._path.append(step)
+        result = self._value(value, hint)
+        self._path.pop()
+        return result
+
+    def _value(self, value: object, hint: Any) -> Any:
+        # Lists that hold one another several times over are small in a file, and endless when walked.
+        self._values += 1
+        if self._values > _MAX_VALUES:
+            raise InvalidRecordError(f"the record holds more than {_MAX_VALUES} values")
+        if hint is Any:
+            return self._plain(value)
+        origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+        if origin is types.UnionType:
+            return None if value is None else self._value(value, arguments[0])
+        if dataclasses.is_dataclass(hint):
+            return self.record(typing.cast("type[Any]", hint), value)
+        if origin is list and isinstance(value, list):
+            return [self._at(i, item, arguments[0]) for i, item in enumerate(value)]
+        if origin is dict and isinstance(value, dict):
+            return {self._key(key, arguments[0]): self._at(key, item, arguments[1]) for key, item in value.items()}
+        # bool is an int to isinstance, and a record that says True for a job number is damaged.
+        if origin is None and type(value) is hint:
+            return value
+        raise self._error(str(getattr(hint, "__name__", hint)), value)
+
+    def _plain(self, value: object) -> Any:
+        if value is None or type(value) in (str, int, float, bool):
+            return value
+        if type(value) is list:
+            return [self._at(i, item, Any) for i, item in enumerate(value)]
+        if type(value) is dict:
+            return {self._key(key, Any): self._at(key, item, Any) for key, item in value.items()}
+        raise self._error("plain data", value)
+
+    def _key(self, key: object, hint: Any) -> Any:
+        if type(key) in ((str, int, float, bool) if hint is Any else (hint,)):
+            return key
+        raise self._error("a mapping with plain keys", key)
+
+    def _error(self, expected: str, value: object) -> InvalidRecordError:
+        return InvalidRecordError(f"{self._where()} should be {expected}, and is {_describe(value)}")
+
+    def _where(self) -> str:
+        steps = [f"[{_short(step)}]" if type(step) is int else f".{_short(step)}" for step in self._path[:12]]
+        return "".join(["record", *steps, "…" if len(self._path) > len(steps) else ""])
 
 
 def _describe(value: object) -> str:
-    return f"{type(value).__name__} {str(value)[:60]!r}"
+    # Only these have a text that can be trusted: anything else may raise, or run on.
+    return (
+        f"{type(value).__name__} {_short(value)!r}" if isinstance(value, str | float | bool) else type(value).__name__
+    )
+
+
+def _short(step: object) -> str:
+    return (
+        str(step)[:60]
+        if isinstance(step, str | float | bool) or (isinstance(step, int) and abs(step) < 10**18)
+        else "…"
+    )

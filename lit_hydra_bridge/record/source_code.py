@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import os
 import re
 import signal
@@ -13,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from lit_hydra_bridge.record.diff_redaction import redact_diff
 from lit_hydra_bridge.record.redaction import REDACTED, Redactor
 from lit_hydra_bridge.record.run_record import SourceCode
 
@@ -21,6 +23,16 @@ DEFAULT_DIFF_LIMIT_KIB: Final = 128
 _MAX_UNTRACKED: Final = 200
 # More than fits under the cap when packed, and little enough to redact in a fraction of a second.
 _MAX_RAW_DIFF_CHARACTERS: Final = 2_000_000
+# Whatever the user's git is set to show, this is a diff that `git apply` takes.
+_DIFF: Final = (
+    "diff", "--no-color", "--no-ext-diff", "--no-textconv", "--src-prefix=a/", "--dst-prefix=b/", "HEAD",
+)  # fmt: skip
+# A git hook sets these for its own repository, which need not be the program's (`git rev-parse --local-env-vars`).
+_HOOK_VARIABLES: Final = frozenset({
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_COMMON_DIR", "GIT_DIR", "GIT_GRAFT_FILE", "GIT_IMPLICIT_WORK_TREE",
+    "GIT_INDEX_FILE", "GIT_INTERNAL_SUPER_PREFIX", "GIT_NAMESPACE", "GIT_NO_REPLACE_OBJECTS", "GIT_OBJECT_DIRECTORY",
+    "GIT_PREFIX", "GIT_REPLACE_REF_BASE", "GIT_SHALLOW_FILE", "GIT_WORK_TREE",
+})  # fmt: skip
 
 
 class GitError(Exception):
@@ -50,26 +62,31 @@ def read_checkout(folder: Path, *, time_limit_s: float = DEFAULT_TIME_LIMIT_S) -
     """
     git = _Git(folder, deadline=time.monotonic() + time_limit_s)
     try:
-        root = git("rev-parse", "--show-toplevel").strip()
+        up = git("rev-parse", "--show-cdup").removesuffix("\n")
     except _NotARepositoryError:
         return None
+    if not re.fullmatch(r"(\.\./)*", up):
+        raise GitError(f"git gave an unexpected answer: {up[:60]!r}")
+    root = git("rev-parse", "--show-toplevel").removesuffix("\n")
     commit = git("rev-parse", "--verify", "-q", "HEAD", check=False).strip() or None
+    if commit is not None and not re.fullmatch("[0-9a-f]{40,64}", commit):
+        raise GitError(f"git gave an unexpected answer: {commit[:60]!r}")
     remote = git("config", "--get", "remote.origin.url", check=False).strip() or None
     # From the root: in a subfolder git would show the rest of the repository with ../ or not at all.
-    status = git("-C", root, "status", "--porcelain", "-z", "--no-renames", "--untracked-files=normal")
+    at_root = ("-C", up or ".")
+    status = git(*at_root, "status", "--porcelain", "-z", "--no-renames", "--untracked-files=normal")
     entries = [entry for entry in status.split("\0") if entry]
     untracked = [entry[3:] for entry in entries if entry.startswith("?? ")]
     changed = len(entries) > len(untracked)
     source = SourceCode(
         commit=commit,
         branch=git("symbolic-ref", "--short", "-q", "HEAD", check=False).strip() or None,
-        remote=remote and re.sub(r"(?<=://)[^/@]+@", f"{REDACTED}@", remote),
+        remote=remote and re.sub(r"(?<=://)[^/]+@", f"{REDACTED}@", remote),
         root=root,
         dirty=bool(entries),
         untracked=untracked[:_MAX_UNTRACKED],
     )
-    diff = git("-C", root, "diff", "--no-color", "--no-ext-diff", "HEAD") if changed and commit else ""
-    return Checkout(source, diff)
+    return Checkout(source, git(*at_root, *_DIFF) if changed and commit else "")
 
 
 def finished_source_code(
@@ -85,23 +102,35 @@ def finished_source_code(
     """
     packed, cut = (None, False)
     if diff and checkout.diff:
-        text = checkout.diff[:_MAX_RAW_DIFF_CHARACTERS]
-        packed, cut = _pack(redactor.diff(text), diff_limit_kib * 1024)
+        text = _whole_lines(checkout.diff, _MAX_RAW_DIFF_CHARACTERS)
+        packed, cut = _pack(redact_diff(text, redactor), diff_limit_kib * 1024)
         cut = cut or len(text) < len(checkout.diff)
-    untracked = [redactor.text(name) for name in checkout.source.untracked]
-    return replace(checkout.source, untracked=untracked, diff=packed, diff_cut=cut)
+    source = checkout.source
+    return replace(
+        source,
+        branch=source.branch and redactor.text(source.branch),
+        remote=source.remote and redactor.data(source.remote),
+        untracked=[redactor.text(name) for name in source.untracked],
+        diff=packed,
+        diff_cut=cut,
+    )
 
 
-def _pack(text: str, limit_bytes: int) -> tuple[str, bool]:
+def _pack(text: str, limit_bytes: int) -> tuple[str | None, bool]:
     """Compress to at most `limit_bytes` of base64, dropping whole lines from the end until it fits."""
     cut = False
-    while True:
+    while text:
         packed = base64.b64encode(zlib.compress(text.encode("utf-8", "replace"), 6)).decode("ascii")
-        if len(packed) <= limit_bytes or not text:
+        if len(packed) <= limit_bytes:
             return packed, cut
         cut = True
-        keep = int(len(text) * min(0.9, 0.95 * limit_bytes / len(packed)))
-        text = text[: text.rfind("\n", 0, keep) + 1]
+        text = _whole_lines(text, int(len(text) * min(0.9, 0.95 * limit_bytes / len(packed))))
+    return None, cut
+
+
+def _whole_lines(text: str, limit: int) -> str:
+    """Return the longest run of whole lines from the start within `limit` characters."""
+    return text if len(text) <= limit else text[: text.rfind("\n", 0, max(0, limit)) + 1]
 
 
 class _NotARepositoryError(Exception):
@@ -117,7 +146,8 @@ class _Git:
 
     def __call__(self, *arguments: str, check: bool = True) -> str:
         # No optional locks: a look must not get in the way of a `git commit` typed at the same time.
-        environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+        inherited = {name: value for name, value in os.environ.items() if name not in _HOOK_VARIABLES}
+        environment = {**inherited, "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
         try:
             # A session of its own, so that what git starts (hooks, fsmonitor) can be ended with it.
             process = subprocess.Popen(
@@ -135,12 +165,24 @@ class _Git:
         try:
             output, errors = process.communicate(timeout=max(0.05, self._deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
+            _end(process)
             raise GitError("git did not answer in time") from None
-        if process.returncode and check:
-            message = errors.decode("utf-8", "replace").strip()
-            if "not a git repository" in message:
-                raise _NotARepositoryError
-            raise GitError(f"git {arguments[0]} said: {message.splitlines()[0] if message else process.returncode}")
-        return output.decode("utf-8", "replace")
+        if not process.returncode:
+            return output.decode("utf-8", "replace")
+        if not check:
+            return ""
+        message = errors.decode("utf-8", "replace").strip()
+        if "not a git repository" in message:
+            raise _NotARepositoryError
+        raise GitError(f"git {arguments[0]} said: {message.splitlines()[0] if message else process.returncode}")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a git that hangs and what it started, without waiting for one that left its session."""
+    with contextlib.suppress(OSError):
+        os.killpg(process.pid, signal.SIGKILL)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.communicate(timeout=1)
+    for pipe in (process.stdout, process.stderr):
+        if pipe is not None:
+            pipe.close()

@@ -18,19 +18,34 @@ _written: set[tuple[int, int, str]] = set()
 
 def note_written(path: Any) -> None:
     """Remember that this process has just written the checkpoint at `path`. Never raises."""
-    found = fingerprint(path)
+    found = _fingerprint(path)
     if found is not None:
         _written.add(found)
 
 
 def wrote(path: Any) -> bool:
     """Tell whether this process wrote the file at `path`, and nothing has changed it since. Never raises."""
-    return bool(_written) and fingerprint(path) in _written
+    return bool(_written) and _fingerprint(path) in _written
 
 
-def fingerprint(path: Any) -> tuple[int, int, str] | None:
+def state_of(path: Any) -> tuple[int, ...] | None:
+    """Return what changes when a local file is written anew, at the cost of a stat; None where there is none."""
+    if not _is_local(path):
+        return None
+    try:
+        stat = Path(path).stat()
+    except (OSError, ValueError):
+        return None
+    return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
+
+
+def _is_local(path: Any) -> bool:
+    return isinstance(path, str | os.PathLike) and "://" not in str(path)
+
+
+def _fingerprint(path: Any) -> tuple[int, int, str] | None:
     """Return (size in bytes, time in ns, digest) of a local zip checkpoint; None for anything else."""
-    if not isinstance(path, str | os.PathLike) or "://" in str(path):
+    if not _is_local(path):
         return None
     try:
         with Path(path).open("rb") as file:

@@ -1,20 +1,18 @@
 """Read a record out of a checkpoint, without torch, and without running anything the file says.
 
 A checkpoint is a zip whose `data.pkl` refers to the weights by name; they are members of their own and are never
-opened, so the cost does not grow with them. The pickle is read by an unpickler for which every global is the same
-inert placeholder: a hostile file gets to build dicts and lists, and nothing else.
+opened, so the cost does not grow with them. The pickle is read for its plain data alone (see `inert_pickle`): a
+hostile file gets to make dicts and lists, and nothing else.
 """
 
 from __future__ import annotations
 
-import io
 import os
-import pickle
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Final
 
 from lit_hydra_bridge.errors import (
     CheckpointError,
@@ -25,10 +23,19 @@ from lit_hydra_bridge.errors import (
     NoRecordError,
 )
 from lit_hydra_bridge.record.run_record import RECORD_KEY, RunRecord
+from lit_hydra_bridge.reload.inert_pickle import BadPickleError, TruncatedPickleError, read_pickle
 
 _LEGACY_MAGIC: Final = 0x1950A86A20F9469CFC6C
-# Far beyond any real checkpoint's (it holds names, not weights); stops a zip bomb.
+_LEGACY_TEXT_MAGIC: Final = b"L%dL\n" % _LEGACY_MAGIC  # as pickle's protocols 0 and 1 write it
+# Far beyond any real checkpoint's: the pickle holds names, not weights.
 _MAX_PICKLE_BYTES: Final = 1 << 30
+# torch never compresses; a zip that was packed again is read, a zip bomb is not.
+_MAX_INFLATED_BYTES: Final = 1 << 24
+_FIRST_LEGACY_BYTES: Final = 1 << 18
+# A record is a tree of a few thousand values, a few levels deep.
+_MAX_VALUES: Final = 1_000_000
+_MAX_DEPTH: Final = 100
+_MAX_MESSAGE: Final = 300
 
 
 def read_record(path: str | os.PathLike[str]) -> RunRecord:
@@ -44,25 +51,27 @@ def read_record(path: str | os.PathLike[str]) -> RunRecord:
         DamagedCheckpointError: it is one, but cut off or overwritten.
         NoRecordError: it is whole, and has no record.
     """
-    place = os.fspath(path)
-    with _opened(place) as (file, name):
+    with _opened(os.fsdecode(path)) as (file, name):
         data = _record_data(file, name)
     try:
         return RunRecord.from_dict(data)
     except InvalidRecordError as error:
-        raise DamagedCheckpointError(
-            f"{name}: what stands under {RECORD_KEY!r} is not a record: {error}. "
-            "It was overwritten, or written by something else."
-        ) from None
+        raise _not_a_record(name, str(error)) from None
+
+
+def _not_a_record(name: str, reason: str) -> DamagedCheckpointError:
+    cut = reason if len(reason) <= _MAX_MESSAGE else reason[:_MAX_MESSAGE] + " ..."
+    return DamagedCheckpointError(
+        f"{name}: what stands under {RECORD_KEY!r} is not a record: {cut}. "
+        "It was overwritten, or written by something else; use another checkpoint of the run"
+    )
 
 
 @contextmanager
 def _opened(place: str) -> Iterator[tuple[IO[bytes], str]]:
     try:
         if "://" in place:
-            import fsspec  # only here: a local file doesn't need its import time
-
-            with fsspec.open(place, "rb") as remote:
+            with _opened_remote(place) as remote:
                 yield remote, place
             return
         file = checkpoint_file(Path(place))
@@ -72,8 +81,24 @@ def _opened(place: str) -> Iterator[tuple[IO[bytes], str]]:
         if isinstance(error, CheckpointError):
             raise
         raise CheckpointNotFoundError(f"{place}: there is no such file or folder") from None
-    except (OSError, ImportError, ValueError) as error:
-        raise CheckpointError(f"{place}: can't be read: {error}") from None
+    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+        reason = getattr(error, "strerror", None) or error
+        raise CheckpointError(f"{place}: can't be read: {reason}") from None
+
+
+@contextmanager
+def _opened_remote(place: str) -> Iterator[IO[bytes]]:
+    """Open a URL; each of fsspec's backends has errors of its own."""
+    try:
+        import fsspec  # only here: a local file doesn't need its import time
+
+        opened = fsspec.open(place, "rb").open()
+    except (OSError, ValueError):
+        raise
+    except Exception as error:
+        raise CheckpointError(f"{place}: can't be opened: {type(error).__name__}: {error}") from None
+    with opened as file:
+        yield file
 
 
 def checkpoint_file(path: Path) -> Path:
@@ -96,93 +121,110 @@ def checkpoint_file(path: Path) -> Path:
 def _record_data(file: IO[bytes], name: str) -> object:
     try:
         checkpoint = _read_checkpoint(file, name)
-    except CheckpointError:
-        raise
-    except Exception as error:  # a pickle of garbage fails in any way it likes
-        raise DamagedCheckpointError(
-            f"{name}: the checkpoint is damaged ({type(error).__name__}: {error}); was its writing cut off?"
-        ) from None
+    except TruncatedPickleError:
+        raise DamagedCheckpointError(f"{name}: the checkpoint ends too early: its writing was cut off") from None
+    except BadPickleError as error:
+        raise DamagedCheckpointError(f"{name}: the checkpoint is damaged: {error}") from None
     if not isinstance(checkpoint, dict) or RECORD_KEY not in checkpoint:
         raise NoRecordError(
-            f"{name}: this checkpoint has no record of how it was made. It was saved without lit-hydra-bridge, "
-            "outside a Hydra job, or with LIT_HYDRA_BRIDGE=off."
+            f"{name}: this checkpoint has no record of how it was made: it was saved without lit-hydra-bridge, "
+            "outside a Hydra job, or with LIT_HYDRA_BRIDGE=off"
         )
-    return checkpoint[RECORD_KEY]
+    data: object = checkpoint[RECORD_KEY]
+    if not _is_small_tree(data):
+        raise _not_a_record(name, f"it has more than {_MAX_VALUES} values, or more than {_MAX_DEPTH} levels")
+    return data
 
 
 def _read_checkpoint(file: IO[bytes], name: str) -> object:
-    start = file.read(2)
+    start = file.read(len(_LEGACY_TEXT_MAGIC))
     file.seek(0)
-    if start == b"PK":
-        return _InertUnpickler(_pickle_of_zip(file, name)).load()
-    if start[:1] == b"\x80":
+    if start[:2] == b"PK":
+        return read_pickle(_pickle_of_zip(file, name))[0]
+    if start[:1] == b"\x80" or start == _LEGACY_TEXT_MAGIC:
         return _read_legacy(file, name)
     what = "is empty" if not start else "is not a checkpoint (neither a zip nor a pickle)"
     raise ForeignFileError(f"{name}: the file {what}; expected one that Lightning or torch.save wrote")
 
 
-def _pickle_of_zip(file: IO[bytes], name: str) -> IO[bytes]:
+def _pickle_of_zip(file: IO[bytes], name: str) -> bytes:
     try:
-        archive = zipfile.ZipFile(file)
-    except zipfile.BadZipFile:
-        raise DamagedCheckpointError(
-            f"{name}: the file begins as a checkpoint and has no end: its writing was cut off"
-        ) from None
-    members = [info for info in archive.infolist() if info.filename.count("/") == 1]
-    pickles = [info for info in members if info.filename.endswith("/data.pkl")]
-    if not pickles:
-        raise ForeignFileError(f"{name}: a zip file, but not a checkpoint: there is no data.pkl in it")
-    if pickles[0].file_size > _MAX_PICKLE_BYTES:
-        raise DamagedCheckpointError(f"{name}: data.pkl claims {pickles[0].file_size} bytes; that is no checkpoint's")
-    return io.BytesIO(archive.read(pickles[0]))
+        with zipfile.ZipFile(file) as archive:
+            member = _data_pkl(archive, name)
+            _check_member(member, name)
+            with archive.open(member) as opened:
+                # A length, since without one a member that lies about its size is inflated to its end.
+                data = opened.read(member.file_size)
+    except (CheckpointError, OSError):
+        raise
+    except Exception as error:  # a directory of garbage fails in any way it likes
+        whole = not isinstance(error, zipfile.BadZipFile) or "not a zip file" not in str(error)
+        reason = f"its zip is damaged: {error}" if whole else "it begins as a checkpoint and has no end"
+        raise DamagedCheckpointError(f"{name}: {reason}; was its writing or copying cut off?") from None
+    if len(data) < member.file_size:
+        raise DamagedCheckpointError(f"{name}: data.pkl in it is cut off")
+    return data
+
+
+def _data_pkl(archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
+    """Find the pickle in torch's own folder, which is the first; an app may have added members after it."""
+    members = archive.infolist()
+    folder = members[0].filename.partition("/")[0] if members else ""
+    for wanted in (f"{folder}/data.pkl", None):
+        for member in members:
+            path = member.filename
+            if path == wanted or (wanted is None and path.count("/") == 1 and path.endswith("/data.pkl")):
+                return member
+    raise ForeignFileError(
+        f"{name}: a zip file, but not a checkpoint: there is no data.pkl in it; "
+        "expected a file that Lightning or torch.save wrote"
+    )
+
+
+def _check_member(member: zipfile.ZipInfo, name: str) -> None:
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise DamagedCheckpointError(f"{name}: data.pkl in it is compressed in a way that torch never does")
+    limit = _MAX_PICKLE_BYTES if member.compress_type == zipfile.ZIP_STORED else _MAX_INFLATED_BYTES
+    if member.file_size > limit:
+        raise DamagedCheckpointError(f"{name}: data.pkl claims {member.file_size} bytes; no checkpoint's is so long")
 
 
 def _read_legacy(file: IO[bytes], name: str) -> object:
-    """Before torch 1.6: pickles in a row, of a magic number, a version, the machine, and the checkpoint."""
-    if _InertUnpickler(file).load() != _LEGACY_MAGIC:
-        raise ForeignFileError(f"{name}: a pickle, but not a checkpoint; expected one that torch.save wrote")
-    for _ in range(2):
-        _InertUnpickler(file).load()
-    return _InertUnpickler(file).load()
+    """Before torch 1.6: pickles in a row, of a magic number, a version, the machine, and the checkpoint.
+
+    The weights follow in the same file, so only its beginning is read: twice as much again, until it is enough.
+    """
+    data = file.read(_FIRST_LEGACY_BYTES)
+    while True:
+        try:
+            magic, end = read_pickle(data)
+            if magic != _LEGACY_MAGIC:
+                raise ForeignFileError(f"{name}: a pickle, but not a checkpoint; expected one that torch.save wrote")
+            for _ in range(3):
+                value, end = read_pickle(data, end)
+            return value
+        except TruncatedPickleError:
+            more = file.read(len(data)) if len(data) < _MAX_PICKLE_BYTES else b""
+            if not more:
+                raise
+            data += more
 
 
-class _Inert(dict[Any, Any]):
-    """Takes the place of every class and function: accepts what a pickle may do to it, and does nothing."""
+def _is_small_tree(data: object) -> bool:
+    """Tell whether all of `data` can be walked.
 
-    def __new__(cls, *_: Any, **__: Any) -> _Inert:
-        return super().__new__(cls)
-
-    def __init__(self, *_: Any, **__: Any) -> None:
-        super().__init__()
-
-    def __call__(self, *_: Any, **__: Any) -> _Inert:
-        return _Inert()
-
-    def __setstate__(self, _: object) -> None:
-        pass
-
-    def __setitem__(self, _: object, __: object) -> None:
-        pass
-
-    def append(self, _: object) -> None:
-        """A pickle may take this for a list."""
-
-    def extend(self, _: object) -> None:
-        """A pickle may take this for a list."""
-
-    def add(self, _: object) -> None:
-        """A pickle may take this for a set."""
-
-    def __hash__(self) -> int:  # type: ignore[override]
-        return id(self)
-
-    def __eq__(self, other: object) -> bool:
-        return self is other
-
-
-class _InertUnpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str, /) -> Any:
-        return _Inert
-
-    def persistent_load(self, pid: object, /) -> Any:
-        return _Inert()
+    A few bytes of pickle can say "this list holds the one before twice", fifty times over.
+    """
+    level, count = [data], 0
+    for _ in range(_MAX_DEPTH):
+        below: list[object] = []
+        for value in level:
+            if isinstance(value, dict | list):
+                below.extend(value.values() if isinstance(value, dict) else value)
+            if len(below) > _MAX_VALUES:
+                return False
+        count += len(below)
+        if not below:
+            return count <= _MAX_VALUES
+        level = below
+    return False

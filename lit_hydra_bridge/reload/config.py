@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+import re
+from typing import TYPE_CHECKING, Any, Final
 
-from lit_hydra_bridge.errors import ConfigKeyError
+from lit_hydra_bridge.errors import ConfigKeyError, DamagedCheckpointError
 from lit_hydra_bridge.reload.checkpoint import read_record
+
+_MAX_LISTED: Final = 30
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -25,13 +28,45 @@ def load_config(path: str | os.PathLike[str], resolve: bool = False) -> DictConf
     Raises:
         CheckpointError: there is no record to read; see `read_record`.
     """
+    return config_of(read_record(path), resolve, os.fsdecode(path))
+
+
+def config_of(record: RunRecord, resolve: bool, name: str = "the record") -> DictConfig:
+    """Return a record's config; `name` is what an error calls the record.
+
+    Raises:
+        DamagedCheckpointError: what the record holds is not a config.
+    """
     from omegaconf import DictConfig, OmegaConf
 
-    record = read_record(path)
-    content = as_omegaconf_content(record) if resolve else record.config.composed
-    config = OmegaConf.create(content)
-    assert isinstance(config, DictConfig)
+    text = record.config.composed
+    if not resolve and _has_alias(text):
+        raise _not_a_config(name, "it has YAML aliases, which no recorded config has")
+    try:
+        config = OmegaConf.create(as_omegaconf_content(record) if resolve else text)
+    except Exception as error:  # the YAML parser's, omegaconf's, or too deep a nesting
+        raise _not_a_config(name, f"{type(error).__name__}: {' '.join(str(error).split())[:200]}") from None
+    if not isinstance(config, DictConfig):
+        raise _not_a_config(name, f"it is a {type(config).__name__}, and should be a mapping")
     return config
+
+
+def _not_a_config(name: str, reason: str) -> DamagedCheckpointError:
+    return DamagedCheckpointError(
+        f"{name}: the config in the record can't be read: {reason}. It was overwritten, or written by something else"
+    )
+
+
+def _has_alias(text: str) -> bool:
+    """Tell whether parts of the YAML are named and repeated: a few bytes can stand for gigabytes."""
+    if "&" not in text or "*" not in text:
+        return False
+    import yaml
+
+    try:
+        return any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text, Loader=yaml.SafeLoader))
+    except yaml.YAMLError:
+        return False  # whoever parses it says what is wrong
 
 
 def as_omegaconf_content(record: RunRecord) -> dict[Any, Any]:
@@ -62,26 +97,36 @@ def select(config: Any, key: str) -> Any:
     Raises:
         ConfigKeyError: there is no such key.
     """
-    node = config
-    walked: list[str] = []
-    for part in key.replace("[", ".").replace("]", "").split("."):
-        child = _child(node, part)
+    node, walked = config, ""
+    rest = re.sub(r"\[([^\[\]]*)\]", r".\1", key).strip(".")
+    while rest:
+        name, child = _child(node, rest)
         if child is _ABSENT:
-            here = ".".join(walked) or "the config"
-            known = ", ".join(str(name) for name in node) if isinstance(node, dict) else ""
-            hint = f"; it has: {known}" if known else ""
-            raise ConfigKeyError(f"there is no {key!r}: {here} has no {part!r}{hint}")
-        node = child
-        walked.append(part)
+            raise ConfigKeyError(f"there is no {key!r}: {_what_there_is(node, walked, rest.partition('.')[0])}")
+        node, walked, rest = child, f"{walked}.{name}".lstrip("."), rest[len(name) + 1 :]
     return node
 
 
 _ABSENT = object()
 
 
-def _child(node: Any, part: str) -> Any:
+def _child(node: Any, rest: str) -> tuple[str, Any]:
+    """Return the value whose key `rest` begins with, and that key; a key may have dots in it."""
     if isinstance(node, dict):
-        return next((value for name, value in node.items() if str(name) == part), _ABSENT)
-    if isinstance(node, list) and part.lstrip("-").isdigit() and -len(node) <= int(part) < len(node):
-        return node[int(part)]
-    return _ABSENT
+        found = [(str(key), value) for key, value in node.items() if f"{rest}.".startswith(f"{key}.")]
+        return max(found, key=lambda item: len(item[0]), default=("", _ABSENT))
+    index = rest.partition(".")[0]
+    if isinstance(node, list) and re.fullmatch(r"-?[0-9]{1,9}", index) and -len(node) <= int(index) < len(node):
+        return index, node[int(index)]
+    return "", _ABSENT
+
+
+def _what_there_is(node: Any, walked: str, missing: str) -> str:
+    here = repr(walked) if walked else "the config"
+    if isinstance(node, dict):
+        names = [str(name) for name in node]
+        listed = ", ".join(names[:_MAX_LISTED]) + (", ..." if len(names) > _MAX_LISTED else "")
+        return f"{here} has no {missing!r}; it has: {listed or 'nothing'}"
+    if isinstance(node, list):
+        return f"{here} is a list of {len(node)}, and {missing!r} is no position in it"
+    return f"{here} is {node!r}, and has no keys"

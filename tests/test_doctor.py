@@ -1,0 +1,152 @@
+"""`lit-hydra doctor` in environments that are as they should be, and in some that are not."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.environments import Environment, copy_sources, make_environment
+from tests.support import lit_hydra, run
+
+
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory: pytest.TempPathFactory) -> Environment:
+    """All that this environment has, but for the package."""
+    return make_environment(tmp_path_factory.mktemp("bare"))
+
+
+def doctor(
+    environment: Environment, cwd: Path, env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    return run(environment.python, "-m", "lit_hydra_bridge", "doctor", cwd=cwd, env=env, check=False)
+
+
+def lines(done: subprocess.CompletedProcess[str]) -> dict[str, str]:
+    """`ok   subject   finding` by subject, with the remedy that follows."""
+    found: dict[str, str] = {}
+    subject = ""
+    for line in done.stdout.strip().split("\n"):
+        if line.strip().startswith("->"):
+            found[subject] += " " + line.strip()
+        else:
+            subject = next(name for name in ("hydra plugin", "hydra launchers", line[5:].split()[0]) if name in line)
+            found[subject] = line[:4].strip() + line[5 + len(subject) :]
+    return found
+
+
+def test_a_good_installation_is_called_good(tmp_path: Path) -> None:
+    done = lit_hydra("doctor", cwd=tmp_path)
+    found = lines(done)
+    assert done.returncode == 0 and done.stderr == ""
+    assert {value[:2] for value in found.values()} == {"ok"}
+    assert {"python", "hydra-core", "omegaconf", "torch", "hydra plugin", "hydra launchers"} <= set(found)
+    assert "BasicLauncher" in found["hydra launchers"]
+    assert "registered" in found["lightning.pytorch.callbacks_factory"]
+    assert "registered" in found["pytorch_lightning.callbacks_factory"]
+    assert len(done.stdout.split("\n")) < 24, "one screen"
+
+
+def test_switched_off_is_a_note_and_no_failure(tmp_path: Path) -> None:
+    done = lit_hydra("doctor", cwd=tmp_path, env={"LIT_HYDRA_BRIDGE": "off"})
+    assert done.returncode == 0
+    recording = lines(done)["recording"]
+    assert recording.startswith("note") and "LIT_HYDRA_BRIDGE=off" in recording and "-> unset" in recording
+
+
+def test_without_the_diff_is_said(tmp_path: Path) -> None:
+    done = lit_hydra("doctor", cwd=tmp_path, env={"LIT_HYDRA_BRIDGE_DIFF": "0"})
+    assert done.returncode == 0 and "without the git diff" in lines(done)["recording"]
+
+
+@pytest.mark.parametrize("by", ["PYTHONPATH", "working directory"])
+def test_a_foreign_init_in_hydra_plugins_is_found(tmp_path: Path, by: str) -> None:
+    intruder = tmp_path / "foreign" / "hydra_plugins" / "__init__.py"
+    intruder.parent.mkdir(parents=True)
+    intruder.write_text("")
+    on_path = by == "PYTHONPATH"
+    cwd, env = (tmp_path, {"PYTHONPATH": str(intruder.parents[1])}) if on_path else (intruder.parents[1], {})
+    done = lit_hydra("doctor", cwd=cwd, env=env, check=False)
+    found = lines(done)
+    assert done.returncode == 1 and done.stderr == ""
+    assert found["hydra_plugins"].startswith("FAIL") and str(intruder) in found["hydra_plugins"]
+    assert "-> remove that file" in found["hydra_plugins"]
+    if on_path:  # it really hides our plugin, and the remedy is not to install again
+        assert found["hydra plugin"].startswith("FAIL") and "-> see hydra_plugins above" in found["hydra plugin"]
+
+
+def test_a_package_that_is_not_installed_is_called_so(bare: Environment, tmp_path: Path) -> None:
+    done = doctor(bare, tmp_path, {"PYTHONPATH": str(copy_sources(tmp_path / "sources"))})
+    found = lines(done)
+    assert done.returncode == 1
+    assert found["lit-hydra-bridge"].startswith("FAIL") and "not installed" in found["lit-hydra-bridge"]
+    for group in ("lightning.pytorch.callbacks_factory", "pytorch_lightning.callbacks_factory"):
+        assert found[group].startswith("FAIL") and "-> pip install lit-hydra-bridge" in found[group]
+    assert found["hydra plugin"].startswith("ok")
+
+
+def test_another_copy_before_the_installed_one_is_found(tmp_path: Path) -> None:
+    other = copy_sources(tmp_path / "other")
+    init = other / "lit_hydra_bridge" / "__init__.py"
+    text = init.read_text(encoding="utf-8")
+    init.write_text(text.replace('__version__ = "', '__version__ = "9.'), encoding="utf-8")
+    done = lit_hydra("doctor", cwd=tmp_path, check=False, env={"PYTHONPATH": str(other)})
+    found = lines(done)["lit-hydra-bridge"]
+    assert done.returncode == 1 and found.startswith("FAIL") and str(other) in found
+
+
+def test_a_plugin_that_hydra_cannot_see_is_found(bare: Environment, tmp_path: Path) -> None:
+    copy = copy_sources(tmp_path / "sources")
+    shutil.rmtree(copy / "hydra_plugins")
+    found = lines(doctor(bare, tmp_path, {"PYTHONPATH": str(copy)}))
+    assert found["hydra plugin"].startswith("FAIL") and "-> pip install" in found["hydra plugin"]
+
+
+def _pretend(folder: Path, name: str, version: str) -> None:
+    """Installed metadata of another version, before the real one on the path."""
+    info = folder / f"{name.replace('-', '_')}-{version}.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+
+
+@pytest.mark.parametrize(
+    "name, version, good",
+    [
+        ("torch", "1.13.1", False),
+        ("torch", "2.1.0+cu118", True),
+        ("hydra-core", "1.3.1", False),
+        ("hydra-core", "1.4.0rc3", True),
+        ("lightning", "2.0.9", False),
+        ("omegaconf", "2.3.0.dev1", True),
+        ("omegaconf", "unknown", False),
+    ],
+)
+def test_a_version_that_is_too_old_is_found(tmp_path: Path, name: str, version: str, good: bool) -> None:
+    _pretend(tmp_path / "old", name, version)
+    done = lit_hydra("doctor", cwd=tmp_path, check=False, env={"PYTHONPATH": str(tmp_path / "old")})
+    found = lines(done)[name]
+    assert version in found and done.returncode == (0 if good else 1)
+    assert found.startswith("ok" if good else "FAIL") and (good or f"-> pip install '{name}>=" in found)
+
+
+def test_a_check_that_breaks_is_a_finding(tmp_path: Path) -> None:
+    plugin = tmp_path / "broken" / "hydra_plugins" / "bad"
+    plugin.mkdir(parents=True)
+    (plugin / "__init__.py").write_text("raise RuntimeError('a plugin that breaks every Hydra app')")
+    done = lit_hydra("doctor", cwd=tmp_path, check=False, env={"PYTHONPATH": str(tmp_path / "broken")})
+    assert done.returncode == 1 and "Traceback" not in done.stderr + done.stdout
+    assert "a plugin that breaks every Hydra app" in lines(done)["plugin"]
+
+
+def test_neither_torch_nor_lightning_is_imported(tmp_path: Path) -> None:
+    code = """if True:
+        import sys
+        from lit_hydra_bridge.diagnosis import diagnose
+        failed = [check for check in diagnose() if check.good is False]
+        print(failed, {"torch", "lightning", "pytorch_lightning"} & set(sys.modules))
+    """
+    assert run(sys.executable, "-c", code, cwd=tmp_path).stdout.strip() == "[] set()"
