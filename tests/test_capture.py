@@ -300,7 +300,7 @@ def test_what_fails_costs_one_warning_that_names_it(app: App) -> None:
 def test_warnings_as_errors_do_not_end_the_training(app: App) -> None:
     app.script(
         "import warnings\nwarnings.simplefilter('error', UserWarning)\n"
-        + "import lit_hydra_bridge.record.callback as c\n"
+        + "import lit_hydra_bridge.record.warning as c\n"
         "warnings.simplefilter('ignore'); warnings.filterwarnings('error', category=c.BridgeWarning)\n" + SAVE
     )
     done = app.run("+absent=${nowhere}")

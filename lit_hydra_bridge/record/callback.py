@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import sys
-import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar, cast
 
@@ -28,21 +27,10 @@ from lit_hydra_bridge.record.capture import (
 from lit_hydra_bridge.record.loggers import log_config, log_lost_keys, logger_runs
 from lit_hydra_bridge.record.run_record import RECORD_KEY, RunRecord
 from lit_hydra_bridge.record.training import read_training
+from lit_hydra_bridge.record.warning import warn
 from lit_hydra_bridge.switch import is_on
 
 Hook = TypeVar("Hook", bound=Callable[..., None])
-
-
-class BridgeWarning(UserWarning):
-    """The bridge could not do a part of its work; the training goes on."""
-
-
-def warn(message: str) -> None:
-    """Warn once at most per message and place; also where warnings are errors, nothing is raised."""
-    try:
-        warnings.warn(f"lit-hydra-bridge: {message}", BridgeWarning, stacklevel=2)
-    except BridgeWarning:
-        print(f"lit-hydra-bridge: {message}", file=sys.stderr)
 
 
 def _harmless(hook: Hook) -> Hook:

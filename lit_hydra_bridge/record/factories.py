@@ -33,7 +33,7 @@ def _callbacks(package: str, recorder_module: str) -> list[Any]:
         install(package)
         return _added(import_module(recorder_module).RunRecorder)
     except Exception as error:  # Lightning calls factories unguarded, and no Trainer may fail for us
-        from lit_hydra_bridge.record.callback import warn
+        from lit_hydra_bridge.record.warning import warn
 
         warn(f"this Trainer is not recorded ({type(error).__name__}: {error})")
         return []

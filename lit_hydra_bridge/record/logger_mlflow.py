@@ -167,6 +167,6 @@ def _same(param: Any, ours: _Parameters) -> bool:
 
 
 def _warn(keys: Sequence[str]) -> None:
-    from lit_hydra_bridge.record.callback import warn
+    from lit_hydra_bridge.record.warning import warn
 
     warn(f"MLflow can't change the parameters {', '.join(sorted(keys))}; their new values are logged as tags")

@@ -18,13 +18,11 @@ import re
 import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
-from lit_hydra_bridge.record.logger_mlflow import log_to_mlflow
-from lit_hydra_bridge.record.logger_tensorboard import log_to_tensorboard, write_waiting
-from lit_hydra_bridge.record.nested import merged, plain_mapping, readable_by_omegaconf, text_keys, without
+from lit_hydra_bridge.record.nested import merged, plain_mapping, text_keys, without
 from lit_hydra_bridge.record.run_record import ComposedConfig, HydraJob, LoggerRun
+from lit_hydra_bridge.record.warning import warn
 
 _URL_PASSWORD: Final = re.compile(r"(?<=://)[^/\s@]*:[^/\s]*@")
 
@@ -72,22 +70,8 @@ def log_config(trainer: Any, model: Any, config: ComposedConfig, hydra: HydraJob
 
 def log_lost_keys(trainer: Any, model: Any, config: ComposedConfig) -> None:
     """Add again what the app's own hyperparameters of the same top-level key replaced."""
-    from lit_hydra_bridge.record.callback import warn
-
     ours = text_keys(config.resolved)
-
-    def restore(logger: Any) -> None:
-        kind = _kind(logger)
-        if kind == "TensorBoardLogger":
-            write_waiting(logger, _base(logger))
-        elif kind == "WandbLogger":
-            _add_to_wandb(logger, ours)
-        elif kind == "CSVLogger" and _has_csv_writer(logger):
-            _add_to_csv(logger, ours)
-        elif kind != "MLFlowLogger":
-            _restore_any(logger, ours, plain_mapping(_app_hyperparameters(trainer, model)))
-
-    for problem in _each(trainer, restore):
+    for problem in _each(trainer, lambda logger: _restore(logger, ours, trainer, model)):
         warn(problem)
 
 
@@ -105,86 +89,56 @@ def _each(trainer: Any, work: Callable[[Any], None]) -> list[str]:
 
 
 def _hand(logger: Any, ours: dict[str, Any], trainer: Any, model: Any, composed: str) -> None:
+    """Hand the config over; each backend's module is imported where a logger of its kind is there."""
     kind = _kind(logger)
     if kind == "TensorBoardLogger":
+        from lit_hydra_bridge.record.logger_tensorboard import log_to_tensorboard
+
         log_to_tensorboard(logger, _base(logger), ours, composed)
     elif kind == "MLFlowLogger":
+        from lit_hydra_bridge.record.logger_mlflow import log_to_mlflow
+
         log_to_mlflow(logger, ours, _app_hyperparameters(trainer, model), composed)
     elif kind == "WandbLogger":
-        _add_to_wandb(logger, ours)
-        _save_text_in_wandb(logger.experiment, composed)
-    elif kind == "CSVLogger" and _has_csv_writer(logger):
-        _add_to_csv(logger, ours)
-    else:
+        from lit_hydra_bridge.record.logger_wandb import log_to_wandb, save_text_in_wandb
+
+        log_to_wandb(logger, ours)
+        save_text_in_wandb(logger.experiment, composed)
+    elif not _logged_to_csv(logger, kind, ours):
         theirs = plain_mapping(_app_hyperparameters(trainer, model))
         type(logger).log_hyperparams(logger, without(ours, theirs))
 
 
-def _restore_any(logger: Any, ours: dict[str, Any], theirs: dict[str, Any]) -> None:
-    shared = {
-        key: merged(value, theirs[key])
-        for key, value in ours.items()
-        if isinstance(value, dict) and isinstance(theirs.get(key), dict)
-    }
-    if shared:
-        type(logger).log_hyperparams(logger, shared)
+def _restore(logger: Any, ours: dict[str, Any], trainer: Any, model: Any) -> None:
+    kind = _kind(logger)
+    if kind == "TensorBoardLogger":
+        from lit_hydra_bridge.record.logger_tensorboard import write_waiting
+
+        write_waiting(logger, _base(logger))
+    elif kind == "WandbLogger":
+        from lit_hydra_bridge.record.logger_wandb import log_to_wandb
+
+        log_to_wandb(logger, ours)
+    elif kind != "MLFlowLogger" and not _logged_to_csv(logger, kind, ours):
+        theirs = plain_mapping(_app_hyperparameters(trainer, model))
+        shared = {
+            key: merged(value, theirs[key])
+            for key, value in ours.items()
+            if isinstance(value, dict) and isinstance(theirs.get(key), dict)
+        }
+        if shared:
+            type(logger).log_hyperparams(logger, shared)
 
 
-# --- CSV --------------------------------------------------------------------------------------------------
+def _logged_to_csv(logger: Any, kind: str, ours: dict[str, Any]) -> bool:
+    if kind != "CSVLogger":
+        return False
+    from lit_hydra_bridge.record.logger_csv import has_csv_writer, log_to_csv
 
-
-def _has_csv_writer(logger: Any) -> bool:
-    return isinstance(getattr(logger.experiment, "hparams", None), dict) and hasattr(logger.experiment, "log_dir")
-
-
-def _add_to_csv(logger: Any, ours: dict[str, Any]) -> None:
-    writer = logger.experiment
-    both = merged(readable_by_omegaconf(ours), writer.hparams)
-    if both != writer.hparams:
-        writer.hparams.update(both)
-        _write_hparams(writer)
-
-
-def _write_hparams(writer: Any) -> None:
-    """What `writer.log_hparams({})` does, which takes ten times as long; it stays for what is not plain data."""
-    import yaml
-
-    try:
-        text = yaml.dump(
-            writer.hparams,
-            Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper),
-            sort_keys=False,
-            allow_unicode=True,
-        )
-        with writer._fs.open(f"{writer.log_dir}/{writer.NAME_HPARAMS_FILE}", "w", encoding="utf-8") as file:
-            file.write(text)
-    except (yaml.YAMLError, AttributeError):
-        writer.log_hparams({})
-
-
-# --- Weights & Biases -------------------------------------------------------------------------------------
-
-
-def _add_to_wandb(logger: Any, ours: dict[str, Any]) -> None:
-    """Its config takes nested values of any length, and is shown and searched by dotted names."""
-    config = logger.experiment.config
-    there = dict(config.items())
-    changed = {key: value for key, value in merged(ours, there).items() if key not in there or there[key] != value}
-    if changed:
-        config.update(changed, allow_val_change=True)
-
-
-def _save_text_in_wandb(run: Any, composed: str) -> None:
-    """The config as composed, with its interpolations, among the run's files."""
-    folder = getattr(run, "dir", None)
-    if isinstance(folder, str) and Path(folder).is_dir():
-        path = Path(folder, "hydra", "config.yaml")
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(composed, encoding="utf-8")
-        run.save(str(path), base_path=folder, policy="now")
-
-
-# --- what is logged, and what has been --------------------------------------------------------------------
+    if not has_csv_writer(logger):
+        return False
+    log_to_csv(logger, ours)
+    return True
 
 
 def _payload(config: ComposedConfig, hydra: HydraJob | None, run_id: str) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """Git's and the interpreter's facts, looked up in a thread while the job goes on.
 
+The thread begins a moment later than the job: Python's threads take turns, and the first training step comes first.
+Whoever needs the facts sooner wakes it.
 Looked up once per process and folder; what a run may store of them (its own secrets redacted, the diff packed) is
 made once per run, in the same thread.
 """
@@ -8,10 +10,9 @@ from __future__ import annotations
 
 import sys
 import threading
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from lit_hydra_bridge.record.redaction import Redactor
 from lit_hydra_bridge.record.run_record import Environment, SourceCode
@@ -20,15 +21,17 @@ if TYPE_CHECKING:
     from lit_hydra_bridge.record.source_code import Checkout
 
 
-@dataclass(frozen=True)
-class _Facts:
+_HEAD_START_S: Final = 2.0
+
+
+class _Facts(NamedTuple):
     checkout: Checkout | None
     environment: Environment
     gaps: tuple[str, ...]
 
 
 class ProcessFacts:
-    """One run's look-up, begun at once.
+    """One run's look-up.
 
     Args:
         folder: where the program lies.
@@ -47,11 +50,13 @@ class ProcessFacts:
         self._done = False
         self._folder, self._redactor = folder, redactor
         self._diff, self._diff_limit_kib, self._time_limit_s = diff, diff_limit_kib, time_limit_s
-        self._thread = threading.Thread(target=self._look_up, name="lit-hydra-bridge-facts", daemon=True)
+        self._wanted = threading.Event()
+        self._thread = threading.Thread(target=self._look_up_in_a_moment, name="lit-hydra-bridge-facts", daemon=True)
         self._thread.start()
 
     def wait(self) -> list[str]:
         """Wait until all is known, or the time limit has passed; return what is missing, one sentence each."""
+        self._wanted.set()
         self._thread.join(self._time_limit_s)
         if not self._done and not self._thread.is_alive():
             self._look_up()  # a forked process has the thread's object, but not the thread
@@ -59,8 +64,11 @@ class ProcessFacts:
             return [*self._gaps, "git, packages: the look-up did not end in time"]
         return list(self._gaps)
 
+    def _look_up_in_a_moment(self) -> None:
+        self._wanted.wait(_HEAD_START_S)
+        self._look_up()
+
     def _look_up(self) -> None:
-        # Imported here, so that the first training step doesn't wait for it.
         from lit_hydra_bridge.record.source_code import finished_source_code
 
         try:
