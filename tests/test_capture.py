@@ -366,12 +366,12 @@ def test_secrets_are_nowhere_in_the_file(app: App) -> None:
     app.run(
         "+db.password=hunter2hunter2",
         "+wandb.api_key='${oc.env:MY_API_KEY}'",
-        "+plain=sk-environment",
-        env={"MY_API_KEY": "sk-environment"},
+        "+plain=sk-9f8e7d6c5b4a",
+        env={"MY_API_KEY": "sk-9f8e7d6c5b4a"},
     )
     content = (app.folder / "x.ckpt").read_bytes()
     assert b"hunter2" not in content
-    assert b"sk-environment" not in content
+    assert b"sk-9f8e7d6c5b4a" not in content
     record = read_record(app.folder / "x.ckpt")
     assert record.config.resolved["db"]["password"] == "<redacted>"
     assert "${oc.env:MY_API_KEY}" in record.config.composed

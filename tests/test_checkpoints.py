@@ -139,24 +139,44 @@ def test_saved_inside_a_spawned_process(app: App) -> None:
     assert [read_record(path).config.resolved["model"]["lr"] for path in app.checkpoints()] == [0.75, 0.75]
 
 
-def test_sharded_checkpoint_has_the_record_in_its_meta_file(app: App) -> None:
-    """Lightning shards on CUDA alone, so on a CPU only what lies before the strategy can be run.
+SHARDED_NET = """
+    import torch
+    from net import Net
 
-    Both FSDP and ModelParallel refuse a CPU accelerator. What they write to `meta.pt` is the checkpoint as
-    `dump_checkpoint` returned it, less the tensors; that is where the record is put in for every strategy.
-    """
+    class Sharded(Net):
+        def configure_model(self):
+            from torch.distributed._composable.fsdp import fully_shard
+            fully_shard(self.layer, mesh=self.device_mesh["data_parallel"])
+"""
+
+
+def test_sharded_checkpoint_has_the_record_in_its_meta_file(app: App) -> None:
+    """ModelParallelStrategy runs on a CPU; FSDPStrategy, the other one that shards, refuses to."""
+    app.write("sharded.py", SHARDED_NET)
     app.script("""
-        fitted = trainer(enable_checkpointing=False)
-        fitted.fit(Net(), data())
-        os.mkdir("sharded.ckpt")
-        for weights_only in (False, True):
-            state = fitted._checkpoint_connector.dump_checkpoint(weights_only)
-            tensors = ("state_dict", "optimizer_states")
-            torch.save({k: v for k, v in state.items() if k not in tensors}, "sharded.ckpt/meta.pt")
-            assert state["lit_hydra_bridge"]["training"]["model_class"] == "net.Net"
+        from lightning.pytorch.strategies import ModelParallelStrategy
+        from sharded import Sharded
+
+        def fit(**settings):
+            strategy = ModelParallelStrategy(2, 1, process_group_backend="gloo")
+            fitted = trainer(strategy=strategy, devices=2, enable_checkpointing=False, **settings)
+            fitted.fit(Sharded(), data(), ckpt_path="full.ckpt" if cfg.seed == 8 else None)
+            return fitted
+
+        if cfg.seed == 7:
+            fitted = fit()
+            fitted.save_checkpoint("full.ckpt")
+            fitted.save_checkpoint("weights.ckpt", weights_only=True)
+        else:
+            fit(max_epochs=2).save_checkpoint("resumed.ckpt")
     """)
-    app.run()
-    assert read_record(app.folder / "sharded.ckpt").hydra.job_name == "train"
+    app.run(timeout_s=240)
+    for name in ("full", "weights"):
+        assert (app.folder / f"{name}.ckpt" / "meta.pt").is_file()
+        assert read_record(app.folder / f"{name}.ckpt").training.world_size == 2
+    app.run("seed=8", timeout_s=240)
+    resumed = read_record(app.folder / "resumed.ckpt")
+    assert [ancestor.run_id for ancestor in resumed.lineage] == [read_record(app.folder / "full.ckpt").run_id]
 
 
 RESUME = """

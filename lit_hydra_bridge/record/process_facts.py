@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 
 _HEAD_START_S: Final = 2.0
+# Of the time that a save waits; the rest is for what comes after git, and for saying that git hung.
+_GITS_SHARE: Final = 0.8
 
 
 class _Facts(NamedTuple):
@@ -72,7 +74,7 @@ class ProcessFacts:
         from lit_hydra_bridge.record.source_code import finished_source_code
 
         try:
-            facts = _facts_of_process(self._folder, self._time_limit_s)
+            facts = _facts_of_process(self._folder, _GITS_SHARE * self._time_limit_s)
             self._gaps += facts.gaps
             self.environment = facts.environment
             if facts.checkout is not None:
