@@ -1,14 +1,14 @@
 """Draws a command's output as it looks in a terminal: an SVG for the documentation.
 
-python tools/terminal_picture.py docs/show.svg lit-hydra show outputs/demo/0
+python tools/terminal_picture.py --lines 26 docs/show.svg lit-hydra show outputs/demo/0
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import pty
 import subprocess
-import sys
 from io import StringIO
 from pathlib import Path
 
@@ -40,13 +40,20 @@ def output_in_terminal(command: list[str]) -> str:
 
 def main() -> None:
     """Write the picture."""
-    target, *command = sys.argv[1:]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("picture", type=Path, help="the SVG to write")
+    parser.add_argument("--lines", type=int, help="show the first lines only")
+    parser.add_argument("command", nargs=argparse.REMAINDER)
+    asked = parser.parse_args()
     # A picture for everybody: without the folders and the machine that it was made on.
-    text = output_in_terminal(command).replace(str(Path.cwd()), "~/digits").replace(os.uname().nodename, "workstation")
+    text = (
+        output_in_terminal(asked.command).replace(str(Path.cwd()), "~/digits").replace(os.uname().nodename, "gpu-box")
+    )
+    lines = text.rstrip("\n").split("\n")
+    shown = lines[: asked.lines] + (["…"] if asked.lines and asked.lines < len(lines) else [])
     console = Console(record=True, width=WIDTH, file=StringIO(), force_terminal=True)
-    shown = " ".join([Path(command[0]).name, *command[1:]])
-    console.print(Text.from_ansi(f"$ {shown}\n{text}".rstrip("\n")))
-    Path(target).write_text(console.export_svg(title="lit-hydra"), encoding="utf-8")
+    console.print(Text.from_ansi("\n".join([f"$ {' '.join(asked.command)}", *shown])))
+    asked.picture.write_text(console.export_svg(title="lit-hydra"), encoding="utf-8")
 
 
 if __name__ == "__main__":
