@@ -69,6 +69,8 @@ def _not_a_record(name: str, reason: str) -> DamagedCheckpointError:
 
 @contextmanager
 def _opened(place: str) -> Iterator[tuple[IO[bytes], str]]:
+    if not place:  # pathlib takes it for the working folder; it comes from an unset variable in a shell
+        raise CheckpointNotFoundError("the path is empty; expected a checkpoint file, or a run's folder")
     try:
         if "://" in place:
             with _opened_remote(place) as remote:
