@@ -25,8 +25,8 @@ _OLDEST = {
     "hydra-core": (1, 3, 2),
     "omegaconf": (2, 3),
     "torch": (2, 1),
-    "lightning": (2, 1),
-    "pytorch-lightning": (2, 1),
+    "lightning": (2, 4),
+    "pytorch-lightning": (2, 4),
 }
 
 

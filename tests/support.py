@@ -7,10 +7,19 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from textwrap import dedent
 
+import pytest
+
 FLAVOURS = ("lightning.pytorch", "pytorch_lightning")
+EACH_FLAVOUR = [
+    pytest.param(
+        name, marks=pytest.mark.skipif(find_spec(name.split(".")[0]) is None, reason=f"{name} is not installed")
+    )
+    for name in FLAVOURS
+]
 
 # A model of ten weights and a data set of sixteen rows: a fit takes milliseconds.
 NET = """

@@ -21,6 +21,7 @@ fitted.save_checkpoint(os.environ.get("SAVE_AS", "x.ckpt"))
 """
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("override", ["hydra.output_subdir=null", "hydra.job.chdir=true", "hydra.run.dir='a = ü b'"])
 def test_nothing_is_read_back_from_disk(app: App, override: str) -> None:
     app.script(SAVE)
@@ -57,6 +58,7 @@ def test_python_dash_m_and_console_script(app: App) -> None:
     assert record.config.resolved["model"]["lr"] == 3
 
 
+@pytest.mark.matrix
 def test_structured_config_and_no_config_file(app: App) -> None:
     app.write(
         "train.py",
@@ -228,6 +230,24 @@ def test_recorder_by_hand_replaces_the_automatic_one_and_takes_options(app: App)
     assert (resolved["twice"], resolved["thrice"], resolved["same"]) == ("${double:${seed}}", "${twice}", 7)
 
 
+def test_off_switch_holds_for_recorders_by_hand(app: App) -> None:
+    app.write(
+        "by_hand.py",
+        """
+        import threading
+        from lit_hydra_bridge import RunRecorder, recording
+        from net import Net, data, trainer
+        with recording({"a": 1}):
+            fitted = trainer(enable_checkpointing=False, callbacks=[RunRecorder(config={"a": 1})])
+            assert not [t for t in threading.enumerate() if "lit-hydra" in t.name]
+            fitted.fit(Net(), data())
+            fitted.save_checkpoint("x.ckpt")
+        """,
+    )
+    app.run(script="by_hand.py", env={"LIT_HYDRA_BRIDGE": "off"})
+    assert b"lit_hydra_bridge" not in (app.folder / "x.ckpt").read_bytes()
+
+
 def test_off_switch(app: App) -> None:
     app.script(SAVE + "\nassert not any('lit_hydra' in type(c).__module__ for c in fitted.callbacks)")
     app.run(env={"LIT_HYDRA_BRIDGE": "off"})
@@ -295,6 +315,31 @@ def test_what_fails_costs_one_warning_that_names_it(app: App) -> None:
     assert record.source is None
     assert record.config.resolved["bad"] == "${raises:}"
     assert any("git" in gap for gap in record.gaps)
+
+
+def test_resolvers_that_exit_or_draw_and_modules_that_refuse(app: App) -> None:
+    """None of it is read by the app itself, so without us none of it would happen."""
+    app.write("lazy.py", "def __getattr__(name):\n    raise RuntimeError('needs a GPU')\n")
+    app.script("""
+        import random, sys, lazy
+        import numpy
+        OmegaConf.register_new_resolver("exits", lambda: sys.exit("needs a GPU"))
+        OmegaConf.register_new_resolver("draws", lambda: torch.rand(1).item() + numpy.random.rand() + random.random())
+        pl.seed_everything(1)
+        fitted = trainer(enable_checkpointing=False)
+        print("drawn", torch.rand(3).tolist(), numpy.random.rand(), random.random())
+        fitted.fit(Net(), data())
+        fitted.save_checkpoint("x.ckpt")
+    """)
+    app.add_to_config({"exits": "${exits:}", "draws": "${draws:}", "_target_": "lazy.Model"})
+    with_us = app.run()
+    record = read_record(app.folder / "x.ckpt")
+    assert record.training is not None
+    assert record.config.resolved["exits"] == "${exits:}"
+    assert any("exits" in gap for gap in record.gaps)
+    drawn = [line for line in with_us.stdout.splitlines() if line.startswith("drawn")]
+    without = app.run(env={"LIT_HYDRA_BRIDGE": "off"}).stdout.splitlines()
+    assert drawn == [line for line in without if line.startswith("drawn")] != []
 
 
 def test_warnings_as_errors_do_not_end_the_training(app: App) -> None:
@@ -375,6 +420,17 @@ def test_secrets_are_nowhere_in_the_file(app: App) -> None:
     record = read_record(app.folder / "x.ckpt")
     assert record.config.resolved["db"]["password"] == "<redacted>"
     assert "${oc.env:MY_API_KEY}" in record.config.composed
+
+
+def test_secrets_in_folder_names_and_paths(app: App) -> None:
+    app.script(
+        "from lightning.pytorch.loggers import CSVLogger\n" + SAVE.replace("False)", "False, logger=CSVLogger('logs'))")
+    )
+    app.run("+db.password=hunter2XY99", "hydra.run.dir=out/${hydra.job.override_dirname}")
+    record = read_record(app.folder / "x.ckpt")
+    assert "hunter2XY99" not in json.dumps(record.to_dict())
+    assert record.hydra.output_dir == str(app.folder / "out" / "+db.password=<redacted>")
+    assert all("hunter2XY99" not in path.read_text() for path in app.folder.rglob("logs/**/hparams.yaml"))
 
 
 def test_read_only_folder(app: App) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lit_hydra_bridge import load_config, read_record
-from tests.support import FLAVOURS, App, run
+from tests.support import EACH_FLAVOUR, FLAVOURS, App, run
 
 EVERY_WAY = """
     from importlib import import_module
@@ -33,7 +33,7 @@ EVERY_WAY = """
 
 
 @pytest.mark.matrix
-@pytest.mark.parametrize("flavour", FLAVOURS)
+@pytest.mark.parametrize("flavour", EACH_FLAVOUR)
 def test_every_way_of_saving_carries_the_record(tmp_path: Path, flavour: str) -> None:
     app = App.create(tmp_path / "app with space, = and ü", flavour)
     other = next(name for name in FLAVOURS if name != flavour)
@@ -186,6 +186,7 @@ RESUME = """
 """
 
 
+@pytest.mark.matrix
 def test_resume_and_fine_tune_carry_the_lineage(app: App) -> None:
     app.script(RESUME)
     app.run("model.lr=0.3", "+note=pretraining")
@@ -217,6 +218,29 @@ def test_resume_and_fine_tune_carry_the_lineage(app: App) -> None:
     tuned = read_record(app.folder / "tuned.ckpt")
     assert [ancestor.run_id for ancestor in tuned.lineage] == [resumed.run_id, first.run_id]
     assert tuned.lineage[0].checkpoint == str(app.folder / "resumed.ckpt")
+
+
+def test_lineage_of_a_recorder_with_options_and_of_a_long_chain(app: App) -> None:
+    app.script("""
+        import lit_hydra_bridge.record.composed_config as reading
+        from lit_hydra_bridge import RunRecorder
+
+        OmegaConf.register_new_resolver("forbidden", lambda: open("evaluated", "w").close())
+        if os.path.exists("chain.ckpt"):
+            Net.load_from_checkpoint("chain.ckpt")
+        recorder = RunRecorder(custom_resolvers=False, diff=False)
+        fitted = trainer(enable_checkpointing=False, callbacks=[recorder])
+        fitted.fit(Net(), data())
+        fitted.save_checkpoint("chain.ckpt")
+        assert not os.path.exists("evaluated")
+    """)
+    app.add_to_config({"never": "${forbidden:}"})
+    runs = []
+    for seed in range(3):
+        app.run(f"seed={seed}")
+        record = read_record(app.folder / "chain.ckpt")
+        assert [ancestor.run_id for ancestor in record.lineage] == runs
+        runs.insert(0, record.run_id)
 
 
 def test_lightning_imported_inside_the_task_still_sees_what_is_loaded(app: App) -> None:
@@ -290,6 +314,7 @@ def test_member_added_to_the_zip_and_own_keys(app: App) -> None:
     assert load_config(app.folder / "own.ckpt", resolve=True).model.decay == 0.1
 
 
+@pytest.mark.matrix
 def test_several_trainers_in_one_job_and_jobs_in_one_process(app: App) -> None:
     app.script("""
         for name in ("a", "b"):

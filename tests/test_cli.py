@@ -160,7 +160,7 @@ def test_show_diff_can_be_applied(trained: Path, tmp_path: Path) -> None:
 
 def test_show_diff_says_why_there_is_none(tmp_path: Path) -> None:
     clean = {"commit": "abc", "dirty": False}
-    for source, said in ((None, "no git state"), (clean, "exactly commit abc"), ({"dirty": True}, "switched off")):
+    for source, said in ((None, "no git state"), (clean, "those of commit abc"), ({"dirty": True}, "switched off")):
         done = lit_hydra("show", str(save(tmp_path / "a.ckpt", source=source)), "--diff", cwd=tmp_path, check=False)
         assert done.returncode == 1 and said in done.stderr and done.stdout == ""
 

@@ -858,3 +858,28 @@ def test_a_password_in_a_tracking_uri_stays_out_of_the_record(app: App) -> None:
         """
     )
     assert "DIRECTORY http://<redacted>@localhost:1/x" in app.run(env=OFFLINE).stdout
+
+
+def test_wandb_lets_the_app_change_what_is_there_because_of_us(app: App) -> None:
+    """W&B refuses to change a key; the app's own habits must work as if ours had not come first."""
+    app.script("""
+        from lightning.pytorch.loggers import WandbLogger
+
+        class Writes(Net):
+            def on_fit_start(self):
+                run = self.logger.experiment
+                run.config["seed"] = 99
+                run.config.update(OmegaConf.to_container(cfg, resolve=True) | {"model": {"lr": 5}})
+                run.config["own"] = 1
+                try:
+                    run.config["own"] = 2
+                except Exception as error:
+                    print("still refused", type(error).__name__)
+
+        fitted = trainer(logger=WandbLogger(save_dir=".", offline=True), enable_checkpointing=False)
+        fitted.fit(Writes(), data())
+        print("lr", fitted.logger.experiment.config["model"]["lr"])
+    """)
+    out = app.run("+db.password=hunter2XY99", env={"WANDB_MODE": "offline", "WANDB_SILENT": "true"}).stdout
+    assert "still refused ConfigError" in out
+    assert "lr 5" in out

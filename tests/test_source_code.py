@@ -125,10 +125,10 @@ def test_changes_of_every_kind_can_be_applied_again(repo: Path, tmp_path: Path, 
     assert not (fresh / "sub/other.py").exists()
 
 
-def test_untracked_alone_is_dirty_without_a_diff(repo: Path) -> None:
+def test_untracked_alone_is_named_and_not_dirty(repo: Path) -> None:
     (repo / "new.txt").write_text("x", encoding="utf-8")
     source = finished_source_code(read(repo), Redactor({}))
-    assert (source.dirty, source.untracked, source.diff) == (True, ["new.txt"], None)
+    assert (source.dirty, source.untracked, source.diff) == (False, ["new.txt"], None)
 
 
 def test_deleted(repo: Path) -> None:

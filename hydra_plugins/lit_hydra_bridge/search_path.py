@@ -5,6 +5,8 @@ Hydra executes this module at the start of every app on the machine, so it impor
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 
@@ -17,6 +19,7 @@ class LitHydraBridgeSearchPath(SearchPathPlugin):  # type: ignore[misc]
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
         search_path.append(provider="lit-hydra-bridge", path="pkg://lit_hydra_bridge.conf")
         if is_on():
-            from lit_hydra_bridge.record.lightning_seams import install_when_imported
+            with suppress(Exception):  # every Hydra app on the machine passes here, and must go on
+                from lit_hydra_bridge.record.lightning_seams import install_when_imported
 
-            install_when_imported()
+                install_when_imported()

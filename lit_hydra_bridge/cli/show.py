@@ -130,8 +130,10 @@ def _why_no_diff(record: RunRecord) -> str:
     if record.source is None:
         return "The record has no git state: the program was in no repository, or git did not answer."
     if not record.source.dirty:
-        return printable(f"There was nothing uncommitted: the program was exactly commit {record.source.commit}.")
-    return "The record has no diff: it was switched off, or only untracked files were new."
+        return printable(
+            f"There was nothing uncommitted: all tracked files were those of commit {record.source.commit}."
+        )
+    return "The record has no diff: it was switched off."
 
 
 def _dotted_keys(value: Any, prefix: str = "") -> list[str]:

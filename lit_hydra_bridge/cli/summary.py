@@ -110,7 +110,8 @@ def _commit(record: RunRecord) -> str:
     state = "uncommitted changes" if source.dirty else "unknown state" if source.dirty is None else "clean"
     kept = "" if source.diff is None else " (--diff shows them)"
     commit = source.commit[:_SHORT_COMMIT] if source.commit else "no commit yet"
-    return f"{commit}  {source.branch or 'no branch'}  {state}{kept}"
+    untracked = f"  {len(source.untracked)} untracked" if source.untracked else ""
+    return f"{commit}  {source.branch or 'no branch'}  {state}{kept}{untracked}"
 
 
 def _versions(record: RunRecord) -> str:

@@ -25,7 +25,7 @@ from lit_hydra_bridge.record.capture import (
     is_rank_zero,
 )
 from lit_hydra_bridge.record.loggers import log_config, log_lost_keys, logger_runs
-from lit_hydra_bridge.record.run_record import RECORD_KEY, RunRecord
+from lit_hydra_bridge.record.run_record import RECORD_KEY, LoggerRun, RunRecord
 from lit_hydra_bridge.record.training import read_training
 from lit_hydra_bridge.record.warning import warn
 from lit_hydra_bridge.switch import is_on
@@ -42,7 +42,7 @@ def _harmless(hook: Hook) -> Hook:
             return
         try:
             hook(self, *args, **kwargs)
-        except Exception as error:  # whatever it is, it is ours and must not end the training
+        except (Exception, SystemExit) as error:  # whatever it is, it is ours and must not end the training
             if not self._has_failed:
                 self._has_failed = True
                 warn(f"{hook.__name__} failed, and the record may be incomplete ({type(error).__name__}: {error})")
@@ -90,9 +90,11 @@ class RecorderHooks:
         self._config_logged = False
         self._has_failed = False
         self._by_hand = config is not None
+        if not is_on() or not is_rank_zero():
+            return
         if config is not None:
             self._capture = capture_by_hand(config, overrides, self._options)
-        elif is_on() and is_rank_zero():
+        else:
             self.capture()
 
     def capture(self) -> JobCapture | None:
@@ -112,10 +114,9 @@ class RecorderHooks:
         if capture is None:
             return self._record
         model = trainer.lightning_module
-        record = capture.record(
-            training=read_training(trainer, model, capture.config) if model is not None else None,
-            loggers=logger_runs(trainer),
-        )
+        training = capture.attempt("trainer", lambda: read_training(trainer, model, capture.config)) if model else None
+        loggers = capture.attempt("loggers", lambda: self._logger_runs(trainer, capture)) or []
+        record = capture.record(training=training, loggers=loggers)
         if record.gaps and not capture.gaps_were_told:
             capture.gaps_were_told = True
             warn("the record has gaps: " + "; ".join(record.gaps))
@@ -136,7 +137,12 @@ class RecorderHooks:
         record = self._record
         if record is None or self._capture is None:
             return record is None
-        return len(self._capture.ancestors) != len(record.lineage) or logger_runs(trainer) != record.loggers
+        self._capture.absorb_loads()
+        return self._capture.ancestors != record.lineage or self._logger_runs(trainer, self._capture) != record.loggers
+
+    @staticmethod
+    def _logger_runs(trainer: Any, capture: JobCapture) -> list[LoggerRun]:
+        return [LoggerRun(**capture.redactor.data(vars(run))) for run in logger_runs(trainer)]
 
     @_harmless
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
@@ -195,7 +201,7 @@ class RecorderHooks:
 def _one_warning(recorder: RecorderHooks) -> Iterator[None]:
     try:
         yield
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if not recorder._has_failed:
             recorder._has_failed = True
             warn(f"the job could not be recorded ({type(error).__name__}: {error})")

@@ -42,9 +42,11 @@ from lit_hydra_bridge.record.run_record import (
     RunRecord,
     SourceCode,
 )
-from lit_hydra_bridge.switch import diff_is_on
+from lit_hydra_bridge.switch import diff_is_on, is_on
 
 _MAX_ANCESTORS: Final = 50
+# A job that is preempted and resumed again and again must not carry all its configs in each checkpoint.
+_WITH_CONFIG: Final = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,9 +81,10 @@ class JobCapture:
         self.gaps: list[str] = []
         self.gaps_were_told = False
         self.ancestors: list[Ancestor] = []
-        self._reading = self._attempt("config", self._read_config) or ConfigReading({}, {})
-        self.hydra = self._attempt("hydra", self._read_hydra_job) if has_hydra(self.root) else None
-        self.entry = self._attempt("entry", lambda: self._read_entry(is_hydra_job)) or bare_entry()
+        self._absorbed = 0
+        self._reading = self.attempt("config", self._read_config) or ConfigReading({}, {})
+        self.hydra = self.attempt("hydra", self._read_hydra_job) if has_hydra(self.root) else None
+        self.entry = self.attempt("entry", lambda: self._read_entry(is_hydra_job)) or bare_entry()
         # Last: from here on the redactor belongs to the look-up's thread.
         self._facts = ProcessFacts(
             program_folder(self.entry),
@@ -97,11 +100,6 @@ class JobCapture:
         """The composed config; its YAML is written when it is first needed, which is not before training begins."""
         return self._reading.composed_config()
 
-    @property
-    def resolved(self) -> dict[Any, Any]:
-        """The config's values as plain data."""
-        return self._reading.resolved
-
     def _read_config(self) -> ConfigReading:
         reading, gaps = read_config(self.root, self.redactor, custom_resolvers=self.options.custom_resolvers)
         self.gaps += gaps
@@ -113,10 +111,11 @@ class JobCapture:
     def _read_entry(self, is_hydra_job: bool) -> Any:
         return read_entry(self.root, running_task_function() if is_hydra_job else None, self.redactor)
 
-    def _attempt(self, what: str, read: Callable[[], Any]) -> Any:
+    def attempt(self, what: str, read: Callable[[], Any]) -> Any:
+        """Return what `read` returns; where it raises, note the gap and return None."""
         try:
             return read()
-        except Exception as error:  # a record with a gap beats a run that failed for it
+        except (Exception, SystemExit) as error:  # a record with a gap beats a run that failed for it
             self.gaps.append(f"{what}: {type(error).__name__}: {str(error)[:200]}")
             return None
 
@@ -129,6 +128,7 @@ class JobCapture:
 
     def record(self, **sections: Any) -> RunRecord:
         """Return the record, with the sections that only a Trainer knows."""
+        self.absorb_loads()
         source, environment = self.source_and_environment()
         return RunRecord(
             run_id=self.run_id,
@@ -144,20 +144,35 @@ class JobCapture:
         )
 
     def __getstate__(self) -> dict[str, Any]:
-        """For strategies that pickle the Trainer: another process can't reach this job, so all is settled here."""
+        """For strategies that pickle the Trainer: another process can't reach this job, so all is settled here.
+
+        The redactor stays behind: it knows the secrets in clear text.
+        """
         self.source_and_environment()
-        return {key: value for key, value in vars(self).items() if key != "_facts"} | {"root": None}
+        assert self.config is not None  # written into the state by being asked for
+        state = {key: value for key, value in vars(self).items() if key != "_facts"}
+        return state | {"root": None, "redactor": Redactor({})}
 
     def note_ancestor(self, data: object, path: str | None) -> None:
-        """Take the record found in a loaded checkpoint into this run's lineage."""
+        """Take the record found in a loaded checkpoint into this run's lineage, nearest first."""
         with contextlib.suppress(ValueError):
             parent = RunRecord.from_dict(data)
+            where = path and self.redactor.override(path)
             known = {self.run_id, *(ancestor.run_id for ancestor in self.ancestors)}
-            for ancestor in (_ancestor(parent, path), *parent.lineage):
-                if ancestor.run_id not in known:
-                    self.ancestors.append(_without_equal_config(ancestor, self.config.composed))
-                    known.add(ancestor.run_id)
-            del self.ancestors[_MAX_ANCESTORS:]
+            chain = [
+                ancestor for ancestor in (_ancestor(parent, where), *parent.lineage) if ancestor.run_id not in known
+            ]
+            self.ancestors = [
+                _without_config(ancestor) if i >= _WITH_CONFIG or ancestor.config == self.config.composed else ancestor
+                for i, ancestor in enumerate([*chain, *self.ancestors][:_MAX_ANCESTORS])
+            ]
+
+    def absorb_loads(self) -> None:
+        """Take what Lightning has loaded in this job since the last call into the lineage."""
+        loads = _state.loads if _state.loads_root is self.root and self.root is not None else []
+        new, self._absorbed = loads[self._absorbed :], len(loads)
+        for data, path in new:
+            self.note_ancestor(data, path)
 
 
 def _ancestor(record: RunRecord, path: str | None) -> Ancestor:
@@ -173,8 +188,8 @@ def _ancestor(record: RunRecord, path: str | None) -> Ancestor:
     )
 
 
-def _without_equal_config(ancestor: Ancestor, composed: str) -> Ancestor:
-    return ancestor if ancestor.config != composed else replace(ancestor, config=None)
+def _without_config(ancestor: Ancestor) -> Ancestor:
+    return replace(ancestor, config=None)
 
 
 # --- the job that runs now -------------------------------------------------------------------------------
@@ -182,10 +197,14 @@ def _without_equal_config(ancestor: Ancestor, composed: str) -> Ancestor:
 
 @dataclass
 class _State:
-    """The one place of state: the capture of the job that runs now, and one given by hand."""
+    """The one place of state: the capture of the job that runs now, those given by hand, and what was loaded."""
 
     live: JobCapture | None = None
     given: list[JobCapture] = field(default_factory=list)
+    loads_root: Any = None
+    """The job in which `loads` took place."""
+    loads: list[tuple[object, str]] = field(default_factory=list)
+    """Records found in checkpoints that Lightning loaded, and where."""
 
 
 _state: Final = _State()
@@ -198,7 +217,11 @@ def current_capture(options: CaptureOptions | None = None) -> JobCapture | None:
     """
     if _state.given:
         given = _state.given[-1]
-        return given if options is None else JobCapture(given.root, options, is_hydra_job=given.is_hydra_job)
+        if options is None:
+            return given
+        own = JobCapture(given.root, options, is_hydra_job=given.is_hydra_job)
+        own.hydra = given.hydra
+        return own
     root = live_root()
     if root is None:
         return None
@@ -211,7 +234,7 @@ def current_capture(options: CaptureOptions | None = None) -> JobCapture | None:
 
 def is_current(capture: JobCapture | None) -> bool:
     """Tell whether a capture is that of the job that runs now, or there is none that could replace it."""
-    root = _state.given[-1].root if _state.given else live_root()
+    root = _current_root()
     return (root is None and capture is not None) or (capture is not None and capture.root is root)
 
 
@@ -221,7 +244,7 @@ def is_recording_by_hand() -> bool:
 
 
 @contextlib.contextmanager
-def recording(config: Any, *, overrides: list[str] | None = None, **options: Any) -> Iterator[JobCapture]:
+def recording(config: Any, *, overrides: list[str] | None = None, **options: Any) -> Iterator[JobCapture | None]:
     """Record `config` into every checkpoint of the Trainers made or run inside the block.
 
     For the compose API and notebooks, where no Hydra job runs.
@@ -231,6 +254,9 @@ def recording(config: Any, *, overrides: list[str] | None = None, **options: Any
         overrides: what to record as the overrides, such as those given to `hydra.compose`.
         options: those of RunRecorder: `diff`, `diff_limit_kib`, `custom_resolvers`, `time_limit_s`.
     """
+    if not is_on():
+        yield None
+        return
     capture = capture_by_hand(config, overrides, CaptureOptions(**options))
     _state.given.append(capture)
     try:
@@ -253,9 +279,15 @@ def note_loaded(checkpoint: object, path: object) -> None:
     if not isinstance(checkpoint, dict) or RECORD_KEY not in checkpoint or not is_rank_zero():
         return
     with contextlib.suppress(Exception):
-        capture = current_capture()
-        if capture is not None:
-            capture.note_ancestor(checkpoint[RECORD_KEY], _absolute(path))
+        root = _current_root()
+        if root is not _state.loads_root:
+            _state.loads_root, _state.loads = root, []
+        if root is not None:
+            _state.loads.append((checkpoint[RECORD_KEY], _absolute(path)))
+
+
+def _current_root() -> Any:
+    return _state.given[-1].root if _state.given else live_root()
 
 
 def _absolute(path: object) -> str:

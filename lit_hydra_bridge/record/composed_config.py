@@ -16,6 +16,7 @@ from typing import Any, Final
 from lit_hydra_bridge.record.config_walk import MAX_DEPTH, Path, Trouble, Walk, dotted, redacted_leaf
 from lit_hydra_bridge.record.interpolation import BUILTIN_RESOLVERS, InterpolationTexts
 from lit_hydra_bridge.record.plain import escaped_unless_text, plain_key, plain_leaf
+from lit_hydra_bridge.record.random_state import random_state_kept
 from lit_hydra_bridge.record.redaction import Redactor, path_looks_secret, redact_env_defaults
 from lit_hydra_bridge.record.run_record import ComposedConfig
 
@@ -54,7 +55,8 @@ def read_config(config: Any, redactor: Redactor, *, custom_resolvers: bool = Tru
         The config, and a list of what is missing from it, one sentence each.
     """
     try:
-        return _read_config(config, redactor, custom_resolvers=custom_resolvers)
+        with random_state_kept():
+            return _read_config(config, redactor, custom_resolvers=custom_resolvers)
     except RecursionError:
         return ConfigReading({}, {}), ["config: nested too deeply to be recorded"]
 

@@ -109,7 +109,7 @@ class Walk:
             second = first if b is a else b[key]
         except InterpolationToMissingValueError:
             return self._keep(text, path)
-        except Exception as error:  # a resolver may raise anything
+        except (Exception, SystemExit) as error:  # a resolver may raise anything
             # Its message may tell the very value that it was given.
             secret = secret or self._texts.reaches_secret(text, place)
             return self._keep(text, path, type(error).__name__ if secret else self._reason(error))
@@ -148,7 +148,7 @@ class Walk:
             self._trouble.objects.append(dotted(path))
         return plain
 
-    def _reason(self, error: Exception) -> str:
+    def _reason(self, error: BaseException) -> str:
         try:
             first_line = str(error).partition("\n")[0]
         except Exception:  # an app's own error may fail even at this

@@ -45,6 +45,7 @@ def hydra_version() -> str:
 def read_hydra_job(root: Any, redactor: Redactor) -> HydraJob:
     """Return what the `hydra` node says of the job."""
     node = root.hydra
+    clean = redactor.data
     mode = _value(node, "mode")
     return HydraJob(
         hydra_version=hydra_version(),
@@ -57,12 +58,13 @@ def read_hydra_job(root: Any, redactor: Redactor) -> HydraJob:
             for source in _value(node, "runtime.config_sources") or []
         ],
         choices={str(key): item for key, item in (_value(node, "runtime.choices") or {}).items()},
-        job_name=_value(node, "job.name"),
+        job_name=clean(_value(node, "job.name")),
         job_num=_value(node, "job.num"),
-        job_id=_text(_value(node, "job.id")),
+        job_id=clean(_text(_value(node, "job.id"))),
         mode=getattr(mode, "name", None) or _text(mode),
-        sweep_dir=_sweep_dir(node),
-        output_dir=_text(_value(node, "runtime.output_dir")),
+        # `hydra.job.override_dirname` puts overrides, and so secrets, into the name of a folder.
+        sweep_dir=clean(_sweep_dir(node)),
+        output_dir=clean(_text(_value(node, "runtime.output_dir"))),
     )
 
 

@@ -6,7 +6,7 @@
 
 They are wrapped on Lightning's own classes and modules, not on the app's objects: those keep their types and
 attributes, and pickle as before. Each wrapper calls the original first or last and adds nothing to its
-signature. A name that a future Lightning no longer has is left alone and reported by `missing_seams`.
+signature. A name that a future Lightning no longer has is left alone, and costs one warning.
 """
 
 from __future__ import annotations
@@ -17,11 +17,13 @@ import inspect
 import pickle
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any, Final
 
 from lit_hydra_bridge.record import trust
+from lit_hydra_bridge.record.warning import warn
 from lit_hydra_bridge.switch import is_on
 
 FABRIC: Final = {"lightning.pytorch": "lightning.fabric", "pytorch_lightning": "lightning_fabric"}
@@ -48,25 +50,24 @@ def install(package: str) -> None:
     """Wrap the seams of `lightning.pytorch` or `pytorch_lightning`, as far as its modules are loaded."""
     for module_name, class_name, name, wrapper in _seams(package):
         owner: Any = sys.modules.get(module_name)
+        if owner is None:
+            continue
         if class_name:
             owner = getattr(owner, class_name, None)
         original = getattr(owner, name, None)
-        if original is not None and not hasattr(original, _MARK):
+        if original is None:
+            _warn_once(
+                f"{module_name} has no {f'{class_name}.{name}'.strip('.')}: not every checkpoint may be recorded"
+            )
+        elif not hasattr(original, _MARK):
             wrapped = functools.wraps(original)(wrapper(original))
             setattr(wrapped, _MARK, True)
             setattr(owner, name, wrapped)
 
 
-def missing_seams(package: str) -> list[str]:
-    """Name the seams that this version of Lightning lacks; its modules are imported to see."""
-    missing = []
-    for module_name, class_name, name, _ in _seams(package):
-        owner: Any = importlib.import_module(module_name)
-        if class_name:
-            owner = getattr(owner, class_name, None)
-        if not hasattr(owner, name):
-            missing.append(f"{module_name}:{class_name + '.' if class_name else ''}{name}")
-    return missing
+@functools.cache
+def _warn_once(message: str) -> None:
+    warn(f"this version of Lightning is not known: {message}")
 
 
 def install_when_imported() -> None:
@@ -99,7 +100,8 @@ class _OnImport:
 
             def exec_module(module: ModuleType) -> None:
                 execute(module)
-                install(package)
+                with suppress(Exception):  # what was imported is Lightning's, and must be
+                    install(package)
 
             spec.loader.exec_module = exec_module  # type: ignore[method-assign]
         return spec
@@ -126,8 +128,9 @@ def _noting_saved(original: Callable[..., Any]) -> Callable[..., Any]:
             # Somebody else's file may lie there still, if an asynchronous CheckpointIO has not begun to write.
             if self.is_global_zero and trust.state_of(filepath) != before:
                 trust.note_written(filepath)
-        elif not self.is_global_zero:
-            # Rank zero noted it in `_atomic_save`; for the others it is whole once the barrier is passed.
+        elif not self.is_global_zero and self.node_rank == 0:
+            # Rank zero noted it in `_atomic_save`; for the others on its machine it is whole once the barrier is
+            # passed. Another machine may not see the same file.
             trust.note_written(filepath)
         return result
 

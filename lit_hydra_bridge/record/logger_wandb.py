@@ -15,6 +15,21 @@ def log_to_wandb(logger: Any, ours: dict[str, Any]) -> None:
     changed = {key: value for key, value in merged(ours, there).items() if key not in there or there[key] != value}
     if changed:
         config.update(changed, allow_val_change=True)
+        _let_the_app_replace(config, {key: config[key] for key in changed if key in config})
+
+
+def _let_the_app_replace(config: Any, ours: dict[str, Any]) -> None:
+    """W&B refuses to change a key unless told otherwise; one that is there because of us must not stand in the way."""
+    original = config._sanitize
+
+    def sanitize(key: str, value: Any, allow_val_change: bool | None = None) -> Any:
+        name = str(key).strip("-")
+        if name in ours and name in config and config[name] == ours[name]:
+            allow_val_change = True
+        return original(key, value, allow_val_change)
+
+    # On this run's object, past its own __setattr__, which would make it a key.
+    object.__setattr__(config, "_sanitize", sanitize)
 
 
 def save_text_in_wandb(run: Any, composed: str) -> None:

@@ -17,6 +17,7 @@ from __future__ import annotations
 import re
 import weakref
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -78,12 +79,12 @@ def log_lost_keys(trainer: Any, model: Any, config: ComposedConfig) -> None:
 def _each(trainer: Any, work: Callable[[Any], None]) -> list[str]:
     problems = []
     for logger in _real_loggers(trainer):
-        if _handed.refused(logger):
-            continue
         try:
-            work(logger)
-        except Exception as error:  # any backend's own
-            _handed.note_refusal(logger)
+            if not _handed.refused(logger):
+                work(logger)
+        except (Exception, SystemExit) as error:  # any backend's own
+            with suppress(TypeError):  # a logger that can't be remembered is asked again
+                _handed.note_refusal(logger)
             problems.append(f"{type(logger).__name__} did not take the config ({type(error).__name__}: {error})")
     return problems
 

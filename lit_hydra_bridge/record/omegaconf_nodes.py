@@ -17,6 +17,7 @@ import collections
 import enum
 import pathlib
 import pickle
+import re
 import sys
 import typing
 from collections.abc import Callable, Iterator
@@ -45,6 +46,11 @@ _BUILTIN_REFERENCES: Final = (
     "NoneType",
 )
 _TYPING_REFERENCES: Final = ("Any", "Dict", "List", "Tuple", "Optional", "Union")
+# References to other nodes, and resolvers that neither run code nor read their argument as an interpolation, as
+# oc.decode and oc.create do.
+_HARMLESS_INTERPOLATION: Final = re.compile(
+    r"\$\{\s*(?:[\w.\[\]-]+|(?:oc\.(?:env|select|dict\.keys|dict\.values)|hydra|now|python_version)\s*:[^${}]*)\s*\}"
+)
 _PATHS: Final = ("Path", "PosixPath", "WindowsPath", "PurePath", "PurePosixPath", "PureWindowsPath")
 
 
@@ -62,6 +68,13 @@ class _Node:
         self.state = state
 
 
+class _Fixed:
+    """What a file may make, and must not change afterwards."""
+
+    def __setstate__(self, _: Any) -> None:
+        raise pickle.UnpicklingError(f"{type(self).__name__} takes no state")
+
+
 class _Reference:
     """Stands for a class that a node's metadata names; can't be called."""
 
@@ -71,7 +84,7 @@ class _Reference:
         raise pickle.UnpicklingError(f"{cls.target!r} can't be called by a checkpoint")
 
 
-class _Member:
+class _Member(_Fixed):
     """Stands for a member of an enumeration."""
 
     target: type[enum.Enum]
@@ -80,7 +93,7 @@ class _Member:
         self.value = value
 
 
-class _Path:
+class _Path(_Fixed):
     """Stands for a path."""
 
     target: type[pathlib.PurePath]
@@ -91,7 +104,7 @@ class _Path:
         self.parts = parts
 
 
-class _Generic:
+class _Generic(_Fixed):
     """Stands for `List[int]` and the like."""
 
     def __init__(self, origin: Any, arguments: Any) -> None:
@@ -108,8 +121,7 @@ class _Reading:
 
     def stand_ins(self, names: list[str]) -> list[tuple[Any, str]]:
         """Return torch's `(object, name)` pairs for those of the names that we know how to stand for."""
-        pairs = [(found, name) for name in names if (found := self._stand_in(name)) is not None]
-        return pairs
+        return [(found, name) for name in names if (found := self._stand_in(name)) is not None]
 
     def _stand_in(self, name: str) -> Any:
         module, _, attribute = name.rpartition(".")
@@ -182,6 +194,7 @@ class _Reading:
         if not isinstance(state, dict):
             raise pickle.UnpicklingError(f"{node.real.__qualname__} without its state")
         is_metadata = node.real.__name__.endswith("Metadata")
+        _refuse_resolvers(state.get("_val"), state.get("_content"))
         for key in list(state):
             if (is_metadata and key.endswith("_type")) or key == "enum_type":
                 state[key] = _type(state[key])
@@ -201,6 +214,13 @@ class _Reading:
     def _remember(self, stand_in: Any, real: Any) -> None:
         self._made[id(stand_in)] = real
         self._alive.append(stand_in)
+
+
+def _refuse_resolvers(*texts: Any) -> None:
+    """A DictConfig is read as soon as Lightning has it; a stranger's must not reach the app's own resolvers."""
+    for text in texts:
+        if isinstance(text, str) and "${" in text and _HARMLESS_INTERPOLATION.sub("", text).count("${"):
+            raise pickle.UnpicklingError(f"an interpolation that may run the app's own code: {text[:100]!r}")
 
 
 def _reference(target: Any) -> type:

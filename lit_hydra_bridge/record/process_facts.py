@@ -74,7 +74,7 @@ class ProcessFacts:
         from lit_hydra_bridge.record.source_code import finished_source_code
 
         try:
-            facts = _facts_of_process(self._folder, _GITS_SHARE * self._time_limit_s)
+            facts = _facts_of_process(self._folder, self._diff, _GITS_SHARE * self._time_limit_s)
             self._gaps += facts.gaps
             self.environment = facts.environment
             if facts.checkout is not None:
@@ -87,14 +87,16 @@ class ProcessFacts:
 
 
 @cache
-def _facts_of_process(folder: Path, time_limit_s: float) -> _Facts:
+def _facts_of_process(folder: Path, diff: bool, time_limit_s: float) -> _Facts:
     from lit_hydra_bridge.record.environment import read_environment
     from lit_hydra_bridge.record.source_code import GitError, read_checkout
 
     gaps = []
     checkout = None
     try:
-        checkout = read_checkout(folder, time_limit_s=time_limit_s)
+        checkout = read_checkout(folder, diff=diff, time_limit_s=time_limit_s)
+        if checkout is not None and checkout.gap:
+            gaps.append(f"git: {checkout.gap}; whether files were changed is not known")
     except GitError as error:
         gaps.append(f"git: {error}")
     return _Facts(checkout, read_environment(), tuple(gaps))

@@ -86,6 +86,7 @@ class SourceCode:
     remote: str | None = None
     root: str | None = None
     dirty: bool | None = None
+    """Whether tracked files were changed, as in `git describe --dirty`: Hydra's own outputs/ is mostly untracked."""
     untracked: list[str] = field(default_factory=list)
     diff: str | None = None
     """`git diff HEAD`, secrets redacted; zlib-compressed, base64; None where there is none or it was left out."""
@@ -145,7 +146,7 @@ class Ancestor:
     output_dir: str | None = None
     commit: str | None = None
     config: str | None = None
-    """The composed config as YAML; None where it equals that of the run which carries this lineage."""
+    """The composed config as YAML; None where it equals that of the run which carries this lineage, or is old."""
 
 
 @dataclass(frozen=True, kw_only=True)

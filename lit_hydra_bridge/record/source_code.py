@@ -6,10 +6,12 @@ import base64
 import contextlib
 import os
 import re
+import selectors
 import signal
 import subprocess
 import time
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -18,8 +20,8 @@ from lit_hydra_bridge.record.diff_redaction import redact_diff
 from lit_hydra_bridge.record.redaction import REDACTED, Redactor
 from lit_hydra_bridge.record.run_record import SourceCode
 
-DEFAULT_TIME_LIMIT_S: Final = 5.0
-DEFAULT_DIFF_LIMIT_KIB: Final = 128
+# Twice the characters of the longest diff that is kept, so that cutting is left to who knows where lines end.
+_MAX_OUTPUT_BYTES: Final = 4_000_000
 _MAX_UNTRACKED: Final = 200
 # More than fits under the cap when packed, and little enough to redact in a fraction of a second.
 _MAX_RAW_DIFF_CHARACTERS: Final = 2_000_000
@@ -45,13 +47,16 @@ class Checkout:
 
     source: SourceCode
     diff: str
+    gap: str = ""
+    """What git did not tell in time, though it had told the rest."""
 
 
-def read_checkout(folder: Path, *, time_limit_s: float = DEFAULT_TIME_LIMIT_S) -> Checkout | None:
+def read_checkout(folder: Path, *, diff: bool = True, time_limit_s: float = 4.0) -> Checkout | None:
     """Ask git about the repository that holds `folder`.
 
     Args:
         folder: where the program lies.
+        diff: False does not ask for the diff.
         time_limit_s: for all questions together, in seconds.
 
     Returns:
@@ -72,25 +77,31 @@ def read_checkout(folder: Path, *, time_limit_s: float = DEFAULT_TIME_LIMIT_S) -
     if commit is not None and not re.fullmatch("[0-9a-f]{40,64}", commit):
         raise GitError(f"git gave an unexpected answer: {commit[:60]!r}")
     remote = git("config", "--get", "remote.origin.url", check=False).strip() or None
-    # From the root: in a subfolder git would show the rest of the repository with ../ or not at all.
-    at_root = ("-C", up or ".")
-    status = git(*at_root, "status", "--porcelain", "-z", "--no-renames", "--untracked-files=normal")
-    entries = [entry for entry in status.split("\0") if entry]
-    untracked = [entry[3:] for entry in entries if entry.startswith("?? ")]
-    changed = len(entries) > len(untracked)
     source = SourceCode(
         commit=commit,
         branch=git("symbolic-ref", "--short", "-q", "HEAD", check=False).strip() or None,
         remote=remote and re.sub(r"(?<=://)[^/]+@", f"{REDACTED}@", remote),
         root=root,
-        dirty=bool(entries),
-        untracked=untracked[:_MAX_UNTRACKED],
     )
-    return Checkout(source, git(*at_root, *_DIFF) if changed and commit else "")
+    try:
+        # From the root: in a subfolder git would show the rest of the repository with ../ or not at all.
+        return _with_changes(source, lambda *arguments: git("-C", up or ".", *arguments), diff=diff)
+    except GitError as error:
+        return Checkout(source, "", gap=str(error))
+
+
+def _with_changes(source: SourceCode, git: Callable[..., str], *, diff: bool) -> Checkout:
+    """Add what takes git long in a large repository."""
+    status = git("status", "--porcelain", "-z", "--no-renames", "--untracked-files=normal")
+    entries = [entry for entry in status.split("\0") if entry]
+    untracked = [entry[3:] for entry in entries if entry.startswith("?? ")]
+    changed = len(entries) > len(untracked)
+    source = replace(source, dirty=changed, untracked=untracked[:_MAX_UNTRACKED])
+    return Checkout(source, git(*_DIFF) if diff and changed and source.commit else "")
 
 
 def finished_source_code(
-    checkout: Checkout, redactor: Redactor, *, diff: bool = True, diff_limit_kib: int = DEFAULT_DIFF_LIMIT_KIB
+    checkout: Checkout, redactor: Redactor, *, diff: bool = True, diff_limit_kib: int = 128
 ) -> SourceCode:
     """Return what may be stored of a checkout: secrets redacted, the diff packed.
 
@@ -163,11 +174,11 @@ class _Git:
         except OSError as error:
             raise GitError(f"git could not be started: {error}") from None
         try:
-            output, errors = process.communicate(timeout=max(0.05, self._deadline - time.monotonic()))
+            output, errors = _read(process, self._deadline)
         except subprocess.TimeoutExpired:
             _end(process)
             raise GitError("git did not answer in time") from None
-        if not process.returncode:
+        if not process.returncode or len(output) >= _MAX_OUTPUT_BYTES:
             return output.decode("utf-8", "replace")
         if not check:
             return ""
@@ -175,6 +186,31 @@ class _Git:
         if "not a git repository" in message:
             raise _NotARepositoryError
         raise GitError(f"git {arguments[0]} said: {message.splitlines()[0] if message else process.returncode}")
+
+
+def _read(process: subprocess.Popen[bytes], deadline: float) -> tuple[bytes, bytes]:
+    """Read what a git prints, up to a limit: a diff may be of gigabytes, and the rest of it would be cut anyway.
+
+    Raises:
+        subprocess.TimeoutExpired: the deadline has passed.
+    """
+    assert process.stdout is not None
+    chunks: list[bytes] = []
+    size = 0
+    with selectors.DefaultSelector() as selector:
+        selector.register(process.stdout, selectors.EVENT_READ)
+        while size < _MAX_OUTPUT_BYTES:
+            left = max(0.05, deadline - time.monotonic())
+            if not selector.select(left):
+                raise subprocess.TimeoutExpired("git", left)
+            chunk = os.read(process.stdout.fileno(), 1 << 16)
+            if not chunk:
+                _, errors = process.communicate(timeout=max(0.05, deadline - time.monotonic()))
+                return b"".join(chunks), errors
+            chunks.append(chunk)
+            size += len(chunk)
+    _end(process)
+    return b"".join(chunks), b""
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

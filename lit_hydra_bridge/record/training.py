@@ -13,12 +13,11 @@ def read_training(trainer: Any, model: Any, config: ComposedConfig) -> Training:
     """Describe what the Trainer was set to. What a version of Lightning does not tell stays None."""
     torch = sys.modules["torch"]
     model_class = type(model)
-    seed = os.environ.get("PL_GLOBAL_SEED", "")
     strategy = getattr(trainer, "strategy", None)
     return Training(
         model_class=f"{model_class.__module__}.{model_class.__qualname__}",
         model_key=find_target(config.resolved, model_class),
-        seed=int(seed) if seed.lstrip("-").isdigit() else None,
+        seed=_seed(),
         deterministic=bool(torch.are_deterministic_algorithms_enabled()),
         cudnn_deterministic=bool(torch.backends.cudnn.deterministic),
         cudnn_benchmark=bool(torch.backends.cudnn.benchmark),
@@ -29,6 +28,13 @@ def read_training(trainer: Any, model: Any, config: ComposedConfig) -> Training:
         num_nodes=_integer(getattr(trainer, "num_nodes", None)),
         world_size=_integer(getattr(trainer, "world_size", None)),
     )
+
+
+def _seed() -> int | None:
+    try:
+        return int(os.environ["PL_GLOBAL_SEED"])
+    except (KeyError, ValueError):
+        return None
 
 
 def find_target(config: Any, wanted: type) -> str | None:
@@ -55,7 +61,8 @@ def _is_target(target: object, wanted: type) -> bool:
     if target == f"{wanted.__module__}.{wanted.__qualname__}":
         return True
     module, _, name = target.rpartition(".")
-    return getattr(sys.modules.get(module), name, None) is wanted
+    # Not getattr: a lazy module's own __getattr__ would import what nobody asked for.
+    return vars(sys.modules[module]).get(name) is wanted if module in sys.modules else False
 
 
 def _class_name(value: object) -> str | None:

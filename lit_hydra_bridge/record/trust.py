@@ -25,7 +25,11 @@ def note_written(path: Any) -> None:
 
 def wrote(path: Any) -> bool:
     """Tell whether this process wrote the file at `path`, and nothing has changed it since. Never raises."""
-    return bool(_written) and _fingerprint(path) in _written
+    now = state_of(path)
+    # Size and time first: a stranger's archive is not even opened.
+    if now is None or not any((size, time) == (now[2], now[3]) for size, time, _ in _written):
+        return False
+    return _fingerprint(path) in _written
 
 
 def state_of(path: Any) -> tuple[int, ...] | None:
@@ -56,6 +60,6 @@ def _fingerprint(path: Any) -> tuple[int, int, str] | None:
                     digest.update(f"{info.filename}\0{info.file_size}\0{info.CRC}\0{info.header_offset}\n".encode())
                     if info.filename.endswith(".pkl"):
                         digest.update(archive.read(info))
-    except (OSError, zipfile.BadZipFile, NotImplementedError, EOFError, ValueError, RuntimeError):
+    except Exception:  # a damaged file fails in any way it likes, and torch will say so
         return None
     return stat.st_size, stat.st_mtime_ns, digest.hexdigest()
