@@ -869,7 +869,7 @@ def test_wandb_lets_the_app_change_what_is_there_because_of_us(app: App) -> None
             def on_fit_start(self):
                 run = self.logger.experiment
                 run.config["seed"] = 99
-                run.config.update(OmegaConf.to_container(cfg, resolve=True) | {"model": {"lr": 5}})
+                run.config.update({"db": OmegaConf.to_container(cfg.db), "model": {"lr": 5}})
                 run.config["own"] = 1
                 try:
                     run.config["own"] = 2
