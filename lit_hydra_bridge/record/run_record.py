@@ -244,6 +244,9 @@ class _Reader:
         self._values += 1
         if self._values > _MAX_VALUES:
             raise InvalidRecordError(f"the record holds more than {_MAX_VALUES} values")
+        # bool is an int to isinstance, and a record that says True for a job number is damaged.
+        if type(value) is hint:
+            return value
         if hint is Any:
             return self._plain(value)
         origin, arguments = typing.get_origin(hint), typing.get_args(hint)
@@ -255,9 +258,6 @@ class _Reader:
             return [self._at(i, item, arguments[0]) for i, item in enumerate(value)]
         if origin is dict and isinstance(value, dict):
             return {self._key(key, arguments[0]): self._at(key, item, arguments[1]) for key, item in value.items()}
-        # bool is an int to isinstance, and a record that says True for a job number is damaged.
-        if origin is None and type(value) is hint:
-            return value
         raise self._error(str(getattr(hint, "__name__", hint)), value)
 
     def _plain(self, value: object) -> Any:
