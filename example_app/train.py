@@ -25,7 +25,7 @@ def main(cfg: DictConfig) -> float:
     module: pl.LightningModule = instantiate(cfg.model)
     trainer: pl.Trainer = instantiate(cfg.trainer)
 
-    trainer.fit(module, train_loader, val_loader)
+    trainer.fit(module, train_loader, val_loader, ckpt_path=cfg.ckpt_path)
 
     accuracy = float(trainer.callback_metrics["val_acc"])
     print(f"validation accuracy: {accuracy:.3f}")

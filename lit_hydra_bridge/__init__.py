@@ -1,7 +1,7 @@
 """lit-hydra-bridge: every Lightning checkpoint and logger of a Hydra app knows how it was made.
 
-Nothing has to be called for that. The names below are for more: reading records, and recording by hand. They
-are loaded on first use, so that importing this package costs next to nothing.
+Nothing has to be called for that. The names below are for more: reading records, making runs again, recording by
+hand. They are loaded on first use, so that importing this package costs next to nothing.
 """
 
 from __future__ import annotations
@@ -14,17 +14,41 @@ if TYPE_CHECKING:
     from lit_hydra_bridge.record.capture import recording as recording
     from lit_hydra_bridge.record.run_record import RunRecord as RunRecord
     from lit_hydra_bridge.reload.checkpoint import read_record as read_record
+    from lit_hydra_bridge.reload.compare import compare as compare
     from lit_hydra_bridge.reload.config import load_config as load_config
+    from lit_hydra_bridge.reload.model import load_model as load_model
+    from lit_hydra_bridge.reload.report_card import check as check
+    from lit_hydra_bridge.reload.rerun import rerun as rerun
+    from lit_hydra_bridge.reload.strip import strip as strip
+    from lit_hydra_bridge.reload.verify import verify as verify
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "RunRecord": "lit_hydra_bridge.record.run_record",
+    "check": "lit_hydra_bridge.reload.report_card",
+    "compare": "lit_hydra_bridge.reload.compare",
     "load_config": "lit_hydra_bridge.reload.config",
+    "load_model": "lit_hydra_bridge.reload.model",
     "read_record": "lit_hydra_bridge.reload.checkpoint",
     "recording": "lit_hydra_bridge.record.capture",
+    "rerun": "lit_hydra_bridge.reload.rerun",
+    "strip": "lit_hydra_bridge.reload.strip",
+    "verify": "lit_hydra_bridge.reload.verify",
 }
-__all__ = ["RunRecord", "RunRecorder", "load_config", "read_record", "recording"]
+__all__ = [
+    "RunRecord",
+    "RunRecorder",
+    "check",
+    "compare",
+    "load_config",
+    "load_model",
+    "read_record",
+    "recording",
+    "rerun",
+    "strip",
+    "verify",
+]
 
 
 def __getattr__(name: str) -> Any:

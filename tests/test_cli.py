@@ -185,12 +185,12 @@ def test_config_is_written_whole_or_not_at_all(trained: Path, tmp_path: Path) ->
     os.umask(umask)
     assert target.stat().st_mode & 0o777 == 0o666 & ~umask
     done = lit_hydra("config", "no.ckpt", "-o", "config.yaml", cwd=tmp_path, check=False)
-    assert done.returncode == 1 and target.read_text(encoding="utf-8") == read_record(trained).config.composed
+    assert done.returncode == 2 and target.read_text(encoding="utf-8") == read_record(trained).config.composed
 
 
 def test_config_refuses_what_can_not_be_written(trained: Path, tmp_path: Path) -> None:
     done = lit_hydra("config", str(trained), "-o", "no/such/config.yaml", cwd=tmp_path, check=False)
-    assert (done.returncode, done.stdout) == (1, "")
+    assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "Error: no/such/config.yaml: can't be written: there is no folder no/such\n"
     assert lit_hydra("config", str(trained), "-o", str(tmp_path), cwd=tmp_path, check=False).returncode == 2
 
@@ -261,14 +261,14 @@ def test_errors_are_one_line_and_end_with_1(command: str, tmp_path: Path) -> Non
         "no://x",
     ):
         done = lit_hydra(command, name, cwd=tmp_path, check=False)
-        assert (done.returncode, done.stdout) == (1, ""), name
+        assert (done.returncode, done.stdout) == (2, ""), name
         assert done.stderr.startswith("Error: ") and done.stderr.count("\n") == 1, done.stderr
         assert done.stderr[:-1].isprintable()
 
 
 def test_an_unknown_key_says_which_there_are(trained: Path) -> None:
     done = lit_hydra("show", str(trained), "model.rl", cwd=trained.parent, check=False)
-    assert (done.returncode, done.stdout) == (1, "")
+    assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "Error: there is no 'model.rl': 'model' has no 'rl'; it has: lr, decay\n"
 
 
@@ -286,7 +286,7 @@ def test_a_hostile_record_does_not_drive_the_terminal(tmp_path: Path) -> None:
     piped = raw("show", "a.ckpt", cwd=tmp_path).stdout.decode()
     assert all(character.isprintable() or character == "\n" for character in piped), "a pager passes them on"
     done = lit_hydra("show", "a.ckpt", "b", cwd=tmp_path, check=False)
-    assert done.returncode == 1 and done.stderr[:-1].isprintable()
+    assert done.returncode == 2 and done.stderr[:-1].isprintable()
 
 
 @pytest.mark.parametrize(
@@ -316,7 +316,7 @@ def test_an_output_that_can_not_be_written_is_one_error(trained: Path) -> None:
     for command in ("show", "config"):
         with Path("/dev/full").open("w") as full:
             done = subprocess.run([TOOL, command, str(trained)], stdout=full, stderr=subprocess.PIPE, timeout=60)
-        assert done.returncode == 1
+        assert done.returncode == 2
         assert done.stderr == b"Error: the output can't be written: No space left on device\n"
 
 

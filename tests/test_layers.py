@@ -40,7 +40,7 @@ ALLOWED: dict[str, set[str]] = {
     "hydra_plugins": {"record", "reload", "sweep"},
     "diagnosis": set(),
     "record": set(),
-    "reload": set(),  # and record.run_record; see below
+    "reload": set(),  # and SHARED_WITH_RELOAD
     "sweep": set(),
     "progress": set(),
     "errors": set(),
@@ -48,6 +48,12 @@ ALLOWED: dict[str, set[str]] = {
     "conf": set(),
     "__main__": {"cli"},
     "": {"record", "reload"},  # the public names
+}
+
+
+# The record itself; and what is asked of here and now in the same words as it was asked then.
+SHARED_WITH_RELOAD = {
+    f"{OURS}.record.{name}" for name in ("run_record", "source_code", "environment", "omegaconf_nodes")
 }
 
 
@@ -126,7 +132,7 @@ def test_imports_run_downwards_only() -> None:
         f"{found.importer} imports {found.imported}"
         for found, importer, imported in _crossing()
         if imported not in ALLOWED[importer] | BELOW | {""}
-        and not (importer == "reload" and found.imported == f"{OURS}.record.run_record")
+        and not (importer == "reload" and found.imported in SHARED_WITH_RELOAD)
     ]
     assert broken == []
 

@@ -1,28 +1,48 @@
-"""`lit-hydra …`: a thin face on the package. Each command imports what it needs when it runs."""
+"""`lit-hydra …`: a thin face on the package. Each command is a file of its own, and imported when it is asked for."""
 
 from __future__ import annotations
 
 import os
 import sys
-from typing import NoReturn
+from importlib import import_module
+from typing import Final, NoReturn
 
 import click
 
 from lit_hydra_bridge import __version__
-from lit_hydra_bridge.cli.config import config
-from lit_hydra_bridge.cli.doctor import doctor
 from lit_hydra_bridge.cli.printing import let_any_text_be_printed, one_line
-from lit_hydra_bridge.cli.show import show
 from lit_hydra_bridge.errors import BridgeError
+
+# In the order in which a user meets them.
+_COMMANDS: Final = ("show", "config", "diff", "check", "rerun", "strip", "doctor")
+
+
+class _Commands(click.Group):
+    """Imports the module of the command that was asked for, and no other."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = getattr(import_module(f"{__name__}.{cmd_name}"), cmd_name)
+        return command
 
 
 @click.group(
+    cls=_Commands,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="""\b
 Examples:
   lit-hydra show outputs                     the newest checkpoint below it
   lit-hydra show last.ckpt optimizer.lr      one value of its config
   lit-hydra config last.ckpt -o config.yaml  the whole config, as a file
+  lit-hydra diff a.ckpt b.ckpt               what differs between two runs
+  lit-hydra check last.ckpt                  could this run be made again?
+  lit-hydra rerun last.ckpt                  make it again
+  lit-hydra rerun last.ckpt --verify         and see whether the weights are the same
+  lit-hydra strip last.ckpt -o give-away.ckpt
   lit-hydra doctor                           is all installed as it should be?
 
 \b
@@ -30,30 +50,26 @@ Tab completion of paths and of config keys (bash; zsh and fish alike):
   eval "$(_LIT_HYDRA_COMPLETE=bash_source lit-hydra)"
 
 \b
-Switches (environment variables):
-  LIT_HYDRA_BRIDGE=off        record nothing
-  LIT_HYDRA_BRIDGE_DIFF=off   leave the git diff out of the record
+Environment:
+  LIT_HYDRA_BRIDGE=off       record nothing, show nothing, change nothing in the apps that run
+  LIT_HYDRA_BRIDGE_DIFF=off  leave the git diff out of the record
 
 \b
-Exit codes: 0 done, 1 it could not be done, 2 the command line is wrong.
+Exit codes: 0 done, 1 the answer is no (they differ, it is not the same), 2 it could not be done.
 """,
 )
 @click.version_option(__version__, prog_name="lit-hydra")
 def cli() -> None:
-    """Tell from a Lightning checkpoint how it was made.
+    """Tell from a Lightning checkpoint how it was made, and make it again.
 
     With lit-hydra-bridge installed, every checkpoint of a Hydra app holds a record: the composed config, the
-    overrides, the job number, the git commit, the package versions. These commands read it. They never import
-    torch, and never run anything that a checkpoint contains.
+    overrides, the job number, the git commit, the package versions. All commands but one only read it: they never
+    import torch, and never run anything that a checkpoint contains. `rerun` starts the program that the record names.
     """
 
 
-for _command in (show, config, doctor):
-    cli.add_command(_command)
-
-
 def main() -> NoReturn:
-    """Console script: run a command; an error that we foresaw becomes one line and exit code 1."""
+    """Console script: run a command; an error that we foresaw becomes one line and exit code 2."""
     let_any_text_be_printed()
     if any(name.startswith("_") and name.endswith("LIT_HYDRA_COMPLETE") for name in os.environ):
         from lit_hydra_bridge.cli.completion import join_split_words
@@ -66,12 +82,12 @@ def main() -> NoReturn:
     except OSError as error:  # a full disk below a redirected output; click sees to broken pipes
         _forget_output()
         _fail(f"the output can't be written: {error.strerror or error}")
-    sys.exit(1)
+    sys.exit(2)
 
 
 def _fail(message: str) -> NoReturn:
     click.echo(f"Error: {one_line(message)}", err=True)
-    sys.exit(1)
+    sys.exit(2)
 
 
 def _forget_output() -> None:

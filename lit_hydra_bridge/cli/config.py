@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from lit_hydra_bridge.cli.arguments import checkpoint_path
-from lit_hydra_bridge.cli.printing import print_file
+from lit_hydra_bridge.cli.printing import Failure, print_file
 
 
 @click.command()
@@ -54,9 +54,9 @@ def _write(output: Path, text: str) -> None:
         else:
             _replace(output, text)
     except FileNotFoundError:
-        raise click.ClickException(f"{output}: can't be written: there is no folder {output.parent}") from None
+        raise Failure(f"{output}: can't be written: there is no folder {output.parent}") from None
     except OSError as error:
-        raise click.ClickException(f"{output}: can't be written: {error.strerror or error}") from None
+        raise Failure(f"{output}: can't be written: {error.strerror or error}") from None
 
 
 def _replace(output: Path, text: str) -> None:

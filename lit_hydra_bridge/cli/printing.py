@@ -8,6 +8,15 @@ import unicodedata
 import click
 
 
+class Failure(click.ClickException):
+    """What was asked for could not be done: one line, and exit code 2."""
+
+    exit_code = 2
+
+    def format_message(self) -> str:
+        return one_line(self.message)
+
+
 def printable(text: str) -> str:
     """Return `text` with control characters other than newline and tab shown as escapes."""
     if text.isascii() and text.replace("\n", "").replace("\t", "").isprintable():

@@ -26,7 +26,7 @@ from lit_hydra_bridge.record.capture import (
 )
 from lit_hydra_bridge.record.loggers import log_config, log_lost_keys, logger_runs
 from lit_hydra_bridge.record.run_record import RECORD_KEY, LoggerRun, RunRecord
-from lit_hydra_bridge.record.training import read_training
+from lit_hydra_bridge.record.training import read_metrics, read_training
 from lit_hydra_bridge.record.warning import warn
 from lit_hydra_bridge.switch import is_on
 
@@ -130,7 +130,7 @@ class RecorderHooks:
             self._record = self.record(trainer)
             self._data = self._record.to_dict() if self._record is not None else None
         if self._data is not None:
-            checkpoint[RECORD_KEY] = self._data
+            checkpoint[RECORD_KEY] = {**self._data, "metrics": read_metrics(trainer)}
 
     def _is_stale(self, trainer: Any) -> bool:
         """A later load adds to the lineage, and a logger may learn its run id late; all else is settled."""
@@ -160,7 +160,7 @@ class RecorderHooks:
         capture = self.capture() if trainer.is_global_zero else None
         if capture is not None and RECORD_KEY in checkpoint:
             path = trainer.ckpt_path
-            capture.note_ancestor(checkpoint[RECORD_KEY], str(path) if path else None)
+            capture.note_ancestor(checkpoint[RECORD_KEY], str(path) if path else None, checkpoint.get("global_step"))
 
     @_harmless
     def on_save_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:

@@ -153,14 +153,16 @@ class JobCapture:
         state = {key: value for key, value in vars(self).items() if key != "_facts"}
         return state | {"root": None, "redactor": Redactor({})}
 
-    def note_ancestor(self, data: object, path: str | None) -> None:
+    def note_ancestor(self, data: object, path: str | None, global_step: object = None) -> None:
         """Take the record found in a loaded checkpoint into this run's lineage, nearest first."""
         with contextlib.suppress(ValueError):
             parent = RunRecord.from_dict(data)
             where = path and self.redactor.override(path)
             known = {self.run_id, *(ancestor.run_id for ancestor in self.ancestors)}
             chain = [
-                ancestor for ancestor in (_ancestor(parent, where), *parent.lineage) if ancestor.run_id not in known
+                ancestor
+                for ancestor in (_ancestor(parent, where, global_step), *parent.lineage)
+                if ancestor.run_id not in known
             ]
             self.ancestors = [
                 _without_config(ancestor) if i >= _WITH_CONFIG or ancestor.config == self.config.composed else ancestor
@@ -171,15 +173,16 @@ class JobCapture:
         """Take what Lightning has loaded in this job since the last call into the lineage."""
         loads = _state.loads if _state.loads_root is self.root and self.root is not None else []
         new, self._absorbed = loads[self._absorbed :], len(loads)
-        for data, path in new:
-            self.note_ancestor(data, path)
+        for load in new:
+            self.note_ancestor(*load)
 
 
-def _ancestor(record: RunRecord, path: str | None) -> Ancestor:
+def _ancestor(record: RunRecord, path: str | None, global_step: object) -> Ancestor:
     return Ancestor(
         run_id=record.run_id,
         created=record.created,
         checkpoint=path,
+        global_step=global_step if type(global_step) is int else None,
         overrides=record.hydra.overrides if record.hydra else [],
         job_num=record.hydra.job_num if record.hydra else None,
         output_dir=record.hydra.output_dir if record.hydra else None,
@@ -203,8 +206,8 @@ class _State:
     given: list[JobCapture] = field(default_factory=list)
     loads_root: Any = None
     """The job in which `loads` took place."""
-    loads: list[tuple[object, str]] = field(default_factory=list)
-    """Records found in checkpoints that Lightning loaded, and where."""
+    loads: list[tuple[object, str, object]] = field(default_factory=list)
+    """Records found in checkpoints that Lightning loaded, where, and their global step."""
 
 
 _state: Final = _State()
@@ -283,7 +286,7 @@ def note_loaded(checkpoint: object, path: object) -> None:
         if root is not _state.loads_root:
             _state.loads_root, _state.loads = root, []
         if root is not None:
-            _state.loads.append((checkpoint[RECORD_KEY], _absolute(path)))
+            _state.loads.append((checkpoint[RECORD_KEY], _absolute(path), checkpoint.get("global_step")))
 
 
 def _current_root() -> Any:

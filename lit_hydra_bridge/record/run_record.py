@@ -141,6 +141,8 @@ class Ancestor:
     run_id: str
     created: str
     checkpoint: str | None = None
+    global_step: int | None = None
+    """Of that checkpoint."""
     overrides: list[str] = field(default_factory=list)
     job_num: int | None = None
     output_dir: str | None = None
@@ -166,6 +168,8 @@ class RunRecord:
     loggers: list[LoggerRun] = field(default_factory=list)
     lineage: list[Ancestor] = field(default_factory=list)
     """Nearest first."""
+    metrics: dict[str, float] = field(default_factory=dict)
+    """What the model had logged when this checkpoint was saved: each name's last value."""
     gaps: list[str] = field(default_factory=list)
     """What could not be found out, and why."""
 

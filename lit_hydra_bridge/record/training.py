@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from typing import Any
 
 from lit_hydra_bridge.record.run_record import ComposedConfig, Training
@@ -28,6 +29,15 @@ def read_training(trainer: Any, model: Any, config: ComposedConfig) -> Training:
         num_nodes=_integer(getattr(trainer, "num_nodes", None)),
         world_size=_integer(getattr(trainer, "world_size", None)),
     )
+
+
+def read_metrics(trainer: Any) -> dict[str, float]:
+    """Return the last value of each metric that the model has logged. Never raises."""
+    metrics: dict[str, float] = {}
+    for name, value in getattr(trainer, "callback_metrics", {}).items():
+        with suppress(Exception):  # whatever else than a number stands there
+            metrics[str(name)] = float(value)
+    return metrics
 
 
 def _seed() -> int | None:
