@@ -15,6 +15,7 @@ import torch
 import yaml
 
 from lit_hydra_bridge import __version__, read_record
+from lit_hydra_bridge.cli import _COMMANDS
 from lit_hydra_bridge.cli.printing import one_line, printable
 from lit_hydra_bridge.record.run_record import RECORD_KEY
 from tests.support import App, lit_hydra, run
@@ -207,7 +208,7 @@ def test_config_writes_into_a_device_and_leaves_it_one(trained: Path, tmp_path: 
 # --- help, errors, exit codes
 
 
-@pytest.mark.parametrize("command", [[], ["show"], ["config"], ["doctor"]])
+@pytest.mark.parametrize("command", [[], *([name] for name in _COMMANDS)])
 def test_help_teaches_by_examples(command: list[str], tmp_path: Path) -> None:
     done = lit_hydra(*command, "--help", cwd=tmp_path)
     assert "Examples:\n  " in done.stdout and f"lit-hydra {' '.join(command)}".strip() in done.stdout
@@ -219,7 +220,7 @@ def test_version(tmp_path: Path) -> None:
     assert lit_hydra("--version", cwd=tmp_path).stdout == f"lit-hydra, version {__version__}\n"
 
 
-@pytest.mark.parametrize("command", ["show", "config"])
+@pytest.mark.parametrize("command", ["show", "config", "check", "rerun", "strip"])
 def test_a_missing_path_is_explained(command: str, tmp_path: Path) -> None:
     done = lit_hydra(command, cwd=tmp_path, check=False)
     assert done.returncode == 2 and done.stdout == ""
@@ -241,8 +242,8 @@ def test_a_wrong_command_line_ends_with_2(arguments: list[str], tmp_path: Path) 
     assert (done.returncode, done.stdout) == (2, "") and "Usage: " in done.stderr and "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("command", ["show", "config"])
-def test_errors_are_one_line_and_end_with_1(command: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", ["show", "config", "check", "rerun"])
+def test_errors_are_one_line_and_end_with_2(command: str, tmp_path: Path) -> None:
     (tmp_path / "text.ckpt").write_text("hello")
     (tmp_path / "empty.ckpt").write_text("")
     (tmp_path / "a\nb\x1b.ckpt").write_text("")
@@ -360,7 +361,7 @@ def test_keys_are_completed(trained: Path) -> None:
 
 def test_paths_and_commands_are_completed(trained: Path) -> None:
     assert complete(["lit-hydra", "show", "ep"], trained.parent) == ["file,ep"]
-    assert complete(["lit-hydra", "s"], trained.parent) == ["plain,show"]
+    assert complete(["lit-hydra", "s"], trained.parent) == ["plain,show", "plain,strip"]
     assert complete(["lit-hydra", "show", "no.ckpt", "x"], trained.parent) == []
 
 

@@ -33,8 +33,8 @@ ABOUT = {
     f"{OURS}.record.callback_pytorch_lightning": {"pytorch_lightning"},
     f"{OURS}.record.callback_both": {"lightning", "pytorch_lightning"},
 }
-# What each part may import of ours, apart from itself. Every part may import the last three.
-BELOW = {"errors", "progress", "switch"}
+# What each part may import of ours, apart from itself. Every part may import the last four.
+BELOW = {"errors", "progress", "switch", "text"}
 ALLOWED: dict[str, set[str]] = {
     "cli": {"record", "reload", "sweep", "diagnosis"},
     "hydra_plugins": {"record", "reload", "sweep"},
@@ -45,6 +45,7 @@ ALLOWED: dict[str, set[str]] = {
     "progress": set(),
     "errors": set(),
     "switch": set(),
+    "text": set(),
     "conf": set(),
     "__main__": {"cli"},
     "": {"record", "reload"},  # the public names
@@ -53,7 +54,7 @@ ALLOWED: dict[str, set[str]] = {
 
 # The record itself; and what is asked of here and now in the same words as it was asked then.
 SHARED_WITH_RELOAD = {
-    f"{OURS}.record.{name}" for name in ("run_record", "source_code", "environment", "omegaconf_nodes")
+    f"{OURS}.record.{name}" for name in ("run_record", "plain", "source_code", "environment", "omegaconf_nodes")
 }
 
 

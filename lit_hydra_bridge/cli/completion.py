@@ -1,8 +1,33 @@
-"""Tab completion where bash has taken a path apart: it splits words at `=`, and Lightning's names are full of them."""
+"""Tab completion: of config keys, and where bash has taken a path apart.
+
+bash splits words at `=`, and Lightning's names are full of them.
+"""
 
 from __future__ import annotations
 
 import os
+import re
+from typing import Any
+
+import click
+
+
+def complete_config_key(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    """Offer the keys of the config in the checkpoint that was typed before."""
+    from lit_hydra_bridge.reload.checkpoint import read_record
+
+    try:
+        resolved = read_record(str(context.params.get("path"))).config.resolved
+    except Exception:  # a half-typed path; completion stays silent
+        return []
+    keys = (key for key in _dotted_keys(resolved) if key.startswith(incomplete))
+    # A completed word goes to the shell as it is: nothing that a shell would interpret.
+    return [key for key in keys if re.fullmatch(r"[\w.+@/-]+", key)]
+
+
+def _dotted_keys(value: Any, prefix: str = "") -> list[str]:
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [key for name, child in items for key in (f"{prefix}{name}", *_dotted_keys(child, f"{prefix}{name}."))]
 
 
 def join_split_words() -> None:

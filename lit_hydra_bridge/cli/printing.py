@@ -1,11 +1,14 @@
-"""Text that is safe to print: a hostile checkpoint must not drive the terminal."""
+"""What the commands print, and to whom."""
 
 from __future__ import annotations
 
 import sys
-import unicodedata
+from typing import Any
 
 import click
+
+from lit_hydra_bridge.text import one_line as one_line
+from lit_hydra_bridge.text import printable as printable
 
 
 class Failure(click.ClickException):
@@ -15,27 +18,6 @@ class Failure(click.ClickException):
 
     def format_message(self) -> str:
         return one_line(self.message)
-
-
-def printable(text: str) -> str:
-    """Return `text` with control characters other than newline and tab shown as escapes."""
-    if text.isascii() and text.replace("\n", "").replace("\t", "").isprintable():
-        return text
-    return "".join(
-        character
-        if character in "\n\t" or unicodedata.category(character) not in ("Cc", "Cf", "Cs")
-        else _escape(character)
-        for character in text
-    )
-
-
-def one_line(text: str) -> str:
-    """Return `text` printable, on one line."""
-    return printable(text).replace("\n", " ").replace("\t", " ")
-
-
-def _escape(character: str) -> str:
-    return character.encode("unicode_escape", "surrogatepass").decode("ascii")
 
 
 def is_terminal() -> bool:
@@ -56,3 +38,22 @@ def let_any_text_be_printed() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+
+
+def json_text(value: Any) -> str:
+    """In ASCII, so that any locale can carry it and no terminal is driven by it."""
+    import json
+
+    return json.dumps(_finite(value), indent=2, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {_finite(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    if value != value:
+        return "NaN"
+    if value in (float("inf"), float("-inf")):
+        return "Infinity" if value > 0 else "-Infinity"
+    return value

@@ -2,34 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from lit_hydra_bridge.cli.arguments import checkpoint_path
-from lit_hydra_bridge.cli.printing import print_file, printable
+from lit_hydra_bridge.cli.completion import complete_config_key
+from lit_hydra_bridge.cli.printing import json_text, print_file, printable
 
 if TYPE_CHECKING:
     from lit_hydra_bridge.record.run_record import RunRecord
 
 
-def _complete_key(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
-    """Offer the keys of the config in the checkpoint that was typed before."""
-    from lit_hydra_bridge.reload.checkpoint import read_record
-
-    try:
-        resolved = read_record(str(context.params.get("path"))).config.resolved
-    except Exception:  # a half-typed path; completion stays silent
-        return []
-    keys = (key for key in _dotted_keys(resolved) if key.startswith(incomplete))
-    # A completed word goes to the shell as it is: nothing that a shell would interpret.
-    return [key for key in keys if re.fullmatch(r"[\w.+@/-]+", key)]
-
-
 @click.command()
 @checkpoint_path
-@click.argument("key", required=False, shell_complete=_complete_key)
+@click.argument("key", required=False, shell_complete=complete_config_key)
 @click.option("--json", "as_json", is_flag=True, help="The whole record, or the key's value, as JSON.")
 @click.option("--diff", is_flag=True, help="Only the git diff that was not committed when the run began.")
 def show(path: str, key: str | None, as_json: bool, diff: bool) -> None:
@@ -58,7 +45,7 @@ def show(path: str, key: str | None, as_json: bool, diff: bool) -> None:
     elif key is not None:
         _show_value(_value(record, key), as_json)
     elif as_json:
-        click.echo(_json(record.to_dict()))
+        click.echo(json_text(record.to_dict()))
     else:
         from lit_hydra_bridge.cli.summary import show_summary
 
@@ -80,32 +67,13 @@ def _value(record: RunRecord, key: str) -> Any:
 
 def _show_value(value: Any, as_json: bool) -> None:
     if as_json:
-        click.echo(_json(value))
+        click.echo(json_text(value))
     elif isinstance(value, dict | list):
         import yaml
 
         click.echo(printable(yaml.safe_dump(value, sort_keys=False, allow_unicode=True)), nl=False)
     else:
         click.echo(printable(_scalar(value)))
-
-
-def _json(value: Any) -> str:
-    """In ASCII, so that any locale can carry it and no terminal is driven by it."""
-    import json
-
-    return json.dumps(_finite(value), indent=2, allow_nan=False)
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {_finite(key): _finite(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_finite(item) for item in value]
-    if value != value:
-        return "NaN"
-    if value in (float("inf"), float("-inf")):
-        return "Infinity" if value > 0 else "-Infinity"
-    return value
 
 
 def _scalar(value: Any) -> str:
@@ -134,8 +102,3 @@ def _why_no_diff(record: RunRecord) -> str:
             f"There was nothing uncommitted: all tracked files were those of commit {record.source.commit}."
         )
     return "The record has no diff: it was switched off."
-
-
-def _dotted_keys(value: Any, prefix: str = "") -> list[str]:
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    return [key for name, child in items for key in (f"{prefix}{name}", *_dotted_keys(child, f"{prefix}{name}."))]

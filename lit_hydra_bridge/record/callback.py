@@ -19,6 +19,7 @@ from typing import Any, TypeVar, cast
 from lit_hydra_bridge.record.capture import (
     CaptureOptions,
     JobCapture,
+    absolute_path,
     capture_by_hand,
     current_capture,
     is_current,
@@ -159,8 +160,8 @@ class RecorderHooks:
         """Lightning's hook when it resumes: the checkpoint's own record becomes this run's lineage."""
         capture = self.capture() if trainer.is_global_zero else None
         if capture is not None and RECORD_KEY in checkpoint:
-            path = trainer.ckpt_path
-            capture.note_ancestor(checkpoint[RECORD_KEY], str(path) if path else None, checkpoint.get("global_step"))
+            path = absolute_path(trainer.ckpt_path) if trainer.ckpt_path else None
+            capture.note_ancestor(checkpoint[RECORD_KEY], path, checkpoint.get("global_step"))
 
     @_harmless
     def on_save_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:

@@ -34,6 +34,7 @@ from lit_hydra_bridge.record.hydra_job import (
 from lit_hydra_bridge.record.process_facts import ProcessFacts
 from lit_hydra_bridge.record.redaction import Redactor
 from lit_hydra_bridge.record.run_record import (
+    ANCESTORS_WITH_CONFIG,
     RECORD_KEY,
     Ancestor,
     ComposedConfig,
@@ -45,8 +46,6 @@ from lit_hydra_bridge.record.run_record import (
 from lit_hydra_bridge.switch import diff_is_on, is_on
 
 _MAX_ANCESTORS: Final = 50
-# A job that is preempted and resumed again and again must not carry all its configs in each checkpoint.
-_WITH_CONFIG: Final = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,13 +158,11 @@ class JobCapture:
             parent = RunRecord.from_dict(data)
             where = path and self.redactor.override(path)
             known = {self.run_id, *(ancestor.run_id for ancestor in self.ancestors)}
-            chain = [
-                ancestor
-                for ancestor in (_ancestor(parent, where, global_step), *parent.lineage)
-                if ancestor.run_id not in known
-            ]
+            chain = [each for each in _chain(parent, where, global_step) if each.run_id not in known]
             self.ancestors = [
-                _without_config(ancestor) if i >= _WITH_CONFIG or ancestor.config == self.config.composed else ancestor
+                _without_config(ancestor)
+                if i >= ANCESTORS_WITH_CONFIG or ancestor.config == self.config.composed
+                else ancestor
                 for i, ancestor in enumerate([*chain, *self.ancestors][:_MAX_ANCESTORS])
             ]
 
@@ -175,6 +172,17 @@ class JobCapture:
         new, self._absorbed = loads[self._absorbed :], len(loads)
         for load in new:
             self.note_ancestor(*load)
+
+
+def _chain(parent: RunRecord, path: str | None, global_step: object) -> list[Ancestor]:
+    """Return a run and its ancestors; what the parent's record left out as its own config is put back."""
+    older = [
+        replace(ancestor, config=parent.config.composed)
+        if ancestor.config is None and i < ANCESTORS_WITH_CONFIG
+        else ancestor
+        for i, ancestor in enumerate(parent.lineage)
+    ]
+    return [_ancestor(parent, path, global_step), *older]
 
 
 def _ancestor(record: RunRecord, path: str | None, global_step: object) -> Ancestor:
@@ -286,14 +294,14 @@ def note_loaded(checkpoint: object, path: object) -> None:
         if root is not _state.loads_root:
             _state.loads_root, _state.loads = root, []
         if root is not None:
-            _state.loads.append((checkpoint[RECORD_KEY], _absolute(path), checkpoint.get("global_step")))
+            _state.loads.append((checkpoint[RECORD_KEY], absolute_path(path), checkpoint.get("global_step")))
 
 
 def _current_root() -> Any:
     return _state.given[-1].root if _state.given else live_root()
 
 
-def _absolute(path: object) -> str:
+def absolute_path(path: object) -> str:
     """A local path as it is from any folder; a URL as it is."""
     is_local = isinstance(path, str | os.PathLike) and "://" not in str(path)
     return str(Path(str(path)).absolute()) if is_local else str(path)

@@ -54,7 +54,7 @@ def read_hydra_job(root: Any, redactor: Redactor) -> HydraJob:
         hydra_overrides=[redactor.override(item) for item in _value(node, "overrides.hydra") or []],
         config_name=_value(node, "job.config_name"),
         config_sources=[
-            {str(key): str(item) for key, item in source.items()}
+            {str(key): clean(str(item)) for key, item in source.items()}
             for source in _value(node, "runtime.config_sources") or []
         ],
         choices={str(key): item for key, item in (_value(node, "runtime.choices") or {}).items()},

@@ -23,6 +23,7 @@ from types import ModuleType
 from typing import Any, Final
 
 from lit_hydra_bridge.record import trust
+from lit_hydra_bridge.record.kept_copies import keep_copy
 from lit_hydra_bridge.record.warning import warn
 from lit_hydra_bridge.switch import is_on
 
@@ -124,6 +125,8 @@ def _noting_saved(original: Callable[..., Any]) -> Callable[..., Any]:
             return original(self, filepath, *args, **kwargs)
         before = trust.state_of(filepath)
         result = original(self, filepath, *args, **kwargs)
+        if self.is_global_zero:
+            keep_copy(filepath, self.global_step)
         if not _writes_with_lightnings_own(self):
             # Somebody else's file may lie there still, if an asynchronous CheckpointIO has not begun to write.
             if self.is_global_zero and trust.state_of(filepath) != before:
@@ -147,6 +150,8 @@ def _noting_written(original: Callable[..., Any]) -> Callable[..., Any]:
 
     def _atomic_save(checkpoint: Any, filepath: Any, *args: Any, **kwargs: Any) -> Any:
         result = original(checkpoint, filepath, *args, **kwargs)
+        if isinstance(checkpoint, dict):
+            keep_copy(filepath, checkpoint.get("global_step"))
         if is_on():
             trust.note_written(filepath)
         return result

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
-REDACTED: Final = "<redacted>"
+from lit_hydra_bridge.record.run_record import REDACTED as REDACTED
 
 _MARKERS: Final = (
     "secret", "password", "passwd", "passphrase", "apikey", "credential", "privatekey", "accesskey", "authkey",

@@ -20,8 +20,12 @@ from lit_hydra_bridge.errors import InvalidRecordError
 
 RECORD_KEY: Final = "lit_hydra_bridge"
 SCHEMA_VERSION: Final = 1
+REDACTED: Final = "<redacted>"
+"""What stands for a secret in a record."""
 # More than we ever pack; a hostile record must not fill the memory.
 _MAX_DIFF_BYTES: Final = 64 * 1024 * 1024
+# A job that is preempted and resumed again and again must not carry all its configs in each checkpoint.
+ANCESTORS_WITH_CONFIG: Final = 5
 
 _MAX_VALUES: Final = 500_000
 
@@ -148,7 +152,8 @@ class Ancestor:
     output_dir: str | None = None
     commit: str | None = None
     config: str | None = None
-    """The composed config as YAML; None where it equals that of the run which carries this lineage, or is old."""
+    """The composed config as YAML; None where it equals that of the run which carries this lineage, or, from the
+    sixth ancestor on, where it was left out."""
 
 
 @dataclass(frozen=True, kw_only=True)

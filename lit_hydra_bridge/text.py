@@ -1,0 +1,26 @@
+"""Text that is safe to print: a hostile checkpoint must not drive the terminal."""
+
+from __future__ import annotations
+
+import unicodedata
+
+
+def printable(text: str) -> str:
+    """Return `text` with control characters other than newline and tab shown as escapes."""
+    if text.isascii() and text.replace("\n", "").replace("\t", "").isprintable():
+        return text
+    return "".join(
+        character
+        if character in "\n\t" or unicodedata.category(character) not in ("Cc", "Cf", "Cs")
+        else _escape(character)
+        for character in text
+    )
+
+
+def one_line(text: str) -> str:
+    """Return `text` printable, on one line."""
+    return printable(text).replace("\n", " ").replace("\t", " ")
+
+
+def _escape(character: str) -> str:
+    return character.encode("unicode_escape", "surrogatepass").decode("ascii")
