@@ -39,3 +39,11 @@ class ConfigKeyError(BridgeError, KeyError):
 
     def __str__(self) -> str:  # KeyError's own __str__ shows the message's repr
         return str(self.args[0]) if self.args else ""
+
+
+class RerunError(BridgeError):
+    """A run can't be made again: something that it needs is not here, or not known."""
+
+
+class ModelError(BridgeError):
+    """A checkpoint's model can't be built: its class, an argument or a fitting weight is missing."""

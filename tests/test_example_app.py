@@ -7,7 +7,7 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -22,14 +22,17 @@ APP = ROOT / "example_app"
 PAGES = [APP / "README.md", APP / "minimal" / "README.md", APP / "sweep_db" / "README.md"]
 GROUPS = {folder.name: sorted(f.stem for f in folder.iterdir()) for folder in (APP / "conf").glob("*/")}
 
-COMMAND = re.compile(r"```console\n\$ python (?P<arguments>.+)\n(?P<output>(?:.*\n)*?)```")
+BLOCK = re.compile(r"```console\n(?P<commands>(?:.*\n)*?)```")
+COMMAND = re.compile(
+    r"^\$ (?P<variables>(?:\w+=\S+ )*)python (?P<arguments>.+)\n(?P<output>(?:(?!\$ ).*\n)*)", re.MULTILINE
+)
 LINE_LINK = re.compile(r"\[`(?P<text>[^`]+)`\]\((?P<path>[^)#]+)#L(?P<first>\d+)(?:-L(?P<last>\d+))?\)")
 FILE_LINK = re.compile(r"\]\((?P<path>[^)#]+)[#)]")
 ACCURACY = re.compile(r"(?<=validation accuracy: )\d\.\d{3}")
 TIMESTAMP = re.compile(r"^\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}\]", re.MULTILINE)
 
 
-def python(folder: Path, *arguments: str) -> str:
+def python(folder: Path, *arguments: str, variables: Mapping[str, str] | None = None) -> str:
     """What a Python command prints, run in a folder from which `example_app` can be seen."""
     seen_from_folder = folder / "example_app"
     if not seen_from_folder.exists():
@@ -38,6 +41,7 @@ def python(folder: Path, *arguments: str) -> str:
         "CUDA_VISIBLE_DEVICES": "",  # vanilla.py would take a GPU
         "OMP_NUM_THREADS": "1",  # on a busy machine, threads for such small batches wait for each other
         "PYTHONDONTWRITEBYTECODE": "1",
+        **(variables or {}),
     }
     done = subprocess.run(
         [sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True, timeout=120
@@ -46,9 +50,18 @@ def python(folder: Path, *arguments: str) -> str:
     return done.stdout
 
 
+def blocks_of_pages() -> list[tuple[Path, str]]:
+    return [(page, match["commands"]) for page in PAGES for match in BLOCK.finditer(page.read_text("utf-8"))]
+
+
 def commands_of_pages() -> list[object]:
-    found = [(page, *match.groups()) for page in PAGES for match in COMMAND.finditer(page.read_text("utf-8"))]
-    return [pytest.param(arguments, output, id=f"{page.parent.name}: {arguments}") for page, arguments, output in found]
+    found = [
+        (page, block, i, match) for page, block in blocks_of_pages() for i, match in enumerate(COMMAND.finditer(block))
+    ]
+    return [
+        pytest.param(block, i, match["output"], id=f"{page.parent.name}: {match['arguments']}")
+        for page, block, i, match in found
+    ]
 
 
 def links_to_lines() -> list[object]:
@@ -56,22 +69,31 @@ def links_to_lines() -> list[object]:
     return [pytest.param(page, match, id=f"{page.parent.name}: {match[0]}") for page, match in found]
 
 
+def run_block(folder: Path, block: str) -> list[str]:
+    """What each command of one block prints; a later one may need what an earlier one made."""
+    return [
+        python(
+            folder,
+            *shlex.split(command["arguments"]),
+            variables=dict(v.split("=", 1) for v in command["variables"].split()),
+        )
+        for command in COMMAND.finditer(block)
+    ]
+
+
 @pytest.fixture(scope="module")
-def outputs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[str]]]:
-    """What the pages' commands print; most of their time is imports, so two run at once."""
-    commands = [arguments for page in PAGES for arguments, _ in COMMAND.findall(page.read_text("utf-8"))]
-    folders = [tmp_path_factory.mktemp("command") for _ in commands]
+def outputs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[list[str]]]]:
+    """What the commands of the pages' blocks print; most of their time is imports, so two blocks run at once."""
     pool = ThreadPoolExecutor(max_workers=2)
-    yield {
-        arguments: pool.submit(python, folder, *shlex.split(arguments))
-        for arguments, folder in zip(commands, folders, strict=True)
-    }
+    yield {block: pool.submit(run_block, tmp_path_factory.mktemp("block"), block) for _, block in blocks_of_pages()}
     pool.shutdown(cancel_futures=True)
 
 
-@pytest.mark.parametrize(("arguments", "shown"), commands_of_pages())
-def test_command_prints_what_its_page_shows(arguments: str, shown: str, outputs: dict[str, Future[str]]) -> None:
-    printed = outputs[arguments].result()
+@pytest.mark.parametrize(("block", "position", "shown"), commands_of_pages())
+def test_command_prints_what_its_page_shows(
+    block: str, position: int, shown: str, outputs: dict[str, Future[list[str]]]
+) -> None:
+    printed = outputs[block].result()[position]
 
     def fixed(text: str) -> str:
         return ACCURACY.sub("<accuracy>", TIMESTAMP.sub("<time>", text))
@@ -81,6 +103,11 @@ def test_command_prints_what_its_page_shows(arguments: str, shown: str, outputs:
     assert [float(a) for a in ACCURACY.findall(printed)] == pytest.approx(
         [float(a) for a in ACCURACY.findall(shown)], abs=0.02
     )
+
+
+def test_every_command_of_a_page_is_run() -> None:
+    lines = [line for page in PAGES for line in page.read_text("utf-8").splitlines() if line.startswith("$ ")]
+    assert len(commands_of_pages()) == len(lines) > 0
 
 
 @pytest.mark.parametrize(("page", "link"), links_to_lines())
@@ -207,3 +234,20 @@ def test_options_run_together_and_jobs_keep_apart(tmp_path: Path) -> None:
     assert len(ACCURACY.findall(printed)) == len(jobs) == 12
     assert [len(list(job.glob("checkpoints/*.ckpt"))) for job in jobs] == [2] * 12
     assert len(list(tmp_path.rglob("events.out.tfevents.*"))) == len(list(tmp_path.rglob("metrics.csv"))) == 4
+
+
+def test_a_checkpoint_is_evaluated_with_the_config_that_it_was_trained_with(tmp_path: Path) -> None:
+    # One epoch, as Lightning 2.6 renews last.ckpt only where an epoch is the best so far.
+    choices = ["model=cnn", "model.network.channels=3", "data.batch_size=16", "trainer.max_epochs=1"]
+    trained = python(tmp_path, "example_app/train.py", *choices, "hydra.run.dir=a run")
+    last = {"CKPT": "a run/checkpoints/last.ckpt"}
+    assert python(tmp_path, "example_app/evaluate.py", variables=last) == trained
+
+    [best] = tmp_path.glob("a run/checkpoints/epoch=*.ckpt")
+    changed_folder = ["-m", "example_app.evaluate", "hydra.job.chdir=true"]
+    assert python(tmp_path, *changed_folder, variables={"CKPT": str(best)}) == trained
+
+    cfg = OmegaConf.create(python(tmp_path, "example_app/evaluate.py", "data.seed=7", "--cfg", "job", variables=last))
+    assert list(cfg) == ["model", "data", "ckpt_path"]
+    assert cfg.model.network == {"_target_": "example_app.networks.CNN", "channels": 3, "dropout": 0.1}
+    assert cfg.data == {"_target_": "example_app.data.digits_loaders", "batch_size": 16, "seed": 7}

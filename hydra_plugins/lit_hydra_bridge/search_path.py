@@ -5,6 +5,7 @@ Hydra executes this module at the start of every app on the machine, so it impor
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 
 from hydra.core.config_search_path import ConfigSearchPath
@@ -23,3 +24,15 @@ class LitHydraBridgeSearchPath(SearchPathPlugin):  # type: ignore[misc]
                 from lit_hydra_bridge.record.lightning_seams import install_when_imported
 
                 install_when_imported()
+
+
+def _make_a_run_again() -> None:
+    """Where `lit-hydra rerun` has started this app, what Hydra composes becomes what was recorded."""
+    if os.environ.get("LIT_HYDRA_BRIDGE_RERUN"):
+        from lit_hydra_bridge.reload import recompose
+
+        recompose.install()
+
+
+# Here and not in the plugin: a launcher's job process scans the plugins, and takes the search path from its parent.
+_make_a_run_again()

@@ -12,7 +12,7 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Any, Final
 
 from lit_hydra_bridge.errors import (
     CheckpointError,
@@ -57,6 +57,46 @@ def read_record(path: str | os.PathLike[str]) -> RunRecord:
         return RunRecord.from_dict(data)
     except InvalidRecordError as error:
         raise _not_a_record(name, str(error)) from None
+
+
+def read_plain_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return a checkpoint's plain data, such as `epoch` and `global_step`; all else in it is an inert placeholder.
+
+    Raises:
+        CheckpointError: as `read_record`, but for a checkpoint without a record, which is taken.
+    """
+    with _opened(os.fsdecode(path)) as (file, name):
+        checkpoint = _plain_checkpoint(file, name)
+    return checkpoint if isinstance(checkpoint, dict) else {}
+
+
+def checkpoint_path(path: str | os.PathLike[str]) -> str:
+    """Return the checkpoint itself, as Lightning takes it: absolute, a sharded one's folder; a URL as it is.
+
+    Raises:
+        CheckpointNotFoundError: there is nothing at the path.
+    """
+    place = os.fsdecode(path)
+    if "://" in place:
+        return place
+    file = Path(os.path.abspath(checkpoint_file(Path(place))))  # noqa: PTH100  # absolute() keeps `..`
+    return str(file.parent if file.name == "meta.pt" else file)
+
+
+def read_record_or_json(path: str) -> RunRecord:
+    """Return the record of a checkpoint, or one that was written as JSON (`lit-hydra show PATH --json`).
+
+    Raises:
+        CheckpointError: as `read_record`.
+    """
+    if not path.endswith(".json"):
+        return read_record(path)
+    import json
+
+    try:
+        return RunRecord.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
+    except (OSError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path}: no record can be read from it: {str(error)[:_MAX_MESSAGE]}") from None
 
 
 def _not_a_record(name: str, reason: str) -> DamagedCheckpointError:
@@ -121,12 +161,7 @@ def checkpoint_file(path: Path) -> Path:
 
 
 def _record_data(file: IO[bytes], name: str) -> object:
-    try:
-        checkpoint = _read_checkpoint(file, name)
-    except TruncatedPickleError:
-        raise DamagedCheckpointError(f"{name}: the checkpoint ends too early: its writing was cut off") from None
-    except BadPickleError as error:
-        raise DamagedCheckpointError(f"{name}: the checkpoint is damaged: {error}") from None
+    checkpoint = _plain_checkpoint(file, name)
     if not isinstance(checkpoint, dict) or RECORD_KEY not in checkpoint:
         raise NoRecordError(
             f"{name}: this checkpoint has no record of how it was made: it was saved without lit-hydra-bridge, "
@@ -136,6 +171,15 @@ def _record_data(file: IO[bytes], name: str) -> object:
     if not _is_small_tree(data):
         raise _not_a_record(name, f"it has more than {_MAX_VALUES} values, or more than {_MAX_DEPTH} levels")
     return data
+
+
+def _plain_checkpoint(file: IO[bytes], name: str) -> object:
+    try:
+        return _read_checkpoint(file, name)
+    except TruncatedPickleError:
+        raise DamagedCheckpointError(f"{name}: the checkpoint ends too early: its writing was cut off") from None
+    except BadPickleError as error:
+        raise DamagedCheckpointError(f"{name}: the checkpoint is damaged: {error}") from None
 
 
 def _read_checkpoint(file: IO[bytes], name: str) -> object:

@@ -1,0 +1,158 @@
+"""`lit-hydra rerun`: make the run of a checkpoint again."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lit_hydra_bridge.cli.arguments import checkpoint_path
+from lit_hydra_bridge.cli.completion import complete_config_key
+from lit_hydra_bridge.cli.printing import Failure, json_text, one_line, printable
+
+if TYPE_CHECKING:
+    from lit_hydra_bridge.reload.rerun import Plan, RerunOptions
+    from lit_hydra_bridge.reload.verify import Verdict
+
+_MOST_LINES = 10
+
+
+@click.command()
+@checkpoint_path
+@click.argument("overrides", nargs=-1, shell_complete=complete_config_key)
+@click.option("-m", "--multirun", is_flag=True, help="The overrides are a sweep's: lr=0.1,0.2 is two jobs.")
+@click.option("--dry-run", is_flag=True, help="Only print the command.")
+@click.option("--strict", is_flag=True, help="Don't run where the app's files no longer give the recorded config.")
+@click.option("--frozen", is_flag=True, help="The recorded YAML alone: the app's config files are left out.")
+@click.option("--resume", is_flag=True, help="Go on from the checkpoint: the app's ckpt_path key is given its path.")
+@click.option("--resume-key", metavar="KEY", help="The config key that takes the checkpoint, if it has another name.")
+@click.option("--verify", is_flag=True, help="Compare what comes out with the checkpoint; exit code 1 if it differs.")
+@click.option("--json", "as_json", is_flag=True, help="With --verify: the verdict as JSON.")
+@click.option("--at-commit", is_flag=True, help="In a git worktree of the recorded commit, its diff applied.")
+@click.option("--cwd", type=click.Path(path_type=Path), help="The folder to run in; by default the recorded one.")
+@click.option("--script", type=click.Path(path_type=Path), help="The script to run, if it is no longer where it was.")
+def rerun(path: str, overrides: tuple[str, ...], dry_run: bool, verify: bool, as_json: bool, **how: Any) -> None:
+    """Make the run that wrote the checkpoint at PATH again.
+
+    PATH is a checkpoint, or the folder of a run or a job, whose newest checkpoint is read. The program that the
+    record names is started in the folder that the record names, and gets the recorded config, whatever the app's
+    files say by now; what they say differently is listed first. THIS RUNS CODE THAT THE FILE NAMES: rerun only what
+    you trust.
+
+    OVERRIDES change the recorded config, as they would on the app's own command line. Another option of a config
+    group replaces all that the old one had brought. Hydra's own flags follow after --.
+
+    \b
+    Examples:
+      lit-hydra rerun last.ckpt
+      lit-hydra rerun last.ckpt optimizer.lr=0.01 hydra.run.dir=elsewhere
+      lit-hydra rerun last.ckpt model=cnn
+      lit-hydra rerun last.ckpt -m optimizer.lr=0.1,0.2
+      lit-hydra rerun last.ckpt --resume trainer.max_epochs=20
+      lit-hydra rerun last.ckpt --verify --at-commit
+      lit-hydra rerun last.ckpt -- --cfg job
+
+    \b
+    Exit code: the program's own, or 2 if it can't be run.
+    With --verify: 0 if all is bit-identical, 1 if not, 2 if that can't be told.
+    """
+    from lit_hydra_bridge.reload.rerun import RerunOptions, prepared, run
+
+    options = RerunOptions(**how)
+    _check(options, verify=verify, as_json=as_json, dry_run=dry_run)
+    new, flags = _split(overrides)
+    new = [*new, *_asked_secrets(path, new, options)]
+    if verify:
+        _verify(path, new, options, as_json=as_json)
+    with prepared(path, new, options, flags=flags, tell=_say, remake=not dry_run) as plan:
+        _announce(path, plan, to_stdout=dry_run)
+        status = 0 if dry_run else run(plan)
+    sys.exit(status)
+
+
+def _check(options: RerunOptions, *, verify: bool, as_json: bool, dry_run: bool) -> None:
+    if verify and (options.multirun or options.resume or dry_run):
+        raise Failure("--verify makes the same run again: it goes with none of -m, --resume and --dry-run")
+    if as_json and not verify:
+        raise Failure("--json is the form of --verify's verdict, and --verify was not given")
+    if options.resume_key is not None and not options.resume:
+        raise Failure("--resume-key says where --resume puts the checkpoint, and --resume was not given")
+    if options.resume and options.multirun:
+        raise Failure("--resume goes on with one run: it does not go with -m")
+
+
+def _split(arguments: tuple[str, ...]) -> tuple[list[str], list[str]]:
+    """Part the overrides from Hydra's flags, which have values of their own."""
+    first_flag = next((i for i, argument in enumerate(arguments) if argument.startswith("-")), len(arguments))
+    return list(arguments[:first_flag]), list(arguments[first_flag:])
+
+
+def _asked_secrets(path: str, overrides: Sequence[str], options: RerunOptions) -> list[str]:
+    """Ask a person for what was redacted; where there is none, the missing names become an error later."""
+    if not (sys.stdin and sys.stdin.isatty()):
+        return []
+    from lit_hydra_bridge.reload.checkpoint import read_record
+    from lit_hydra_bridge.reload.overrides import key_of, parse, quoted
+    from lit_hydra_bridge.reload.rerun import missing_secrets
+
+    given = [key_of(override) for override in parse(overrides)]
+    missing = missing_secrets(read_record(path), given, frozen=options.frozen)
+    return [
+        f"{key}={quoted(click.prompt(one_line(key) + ' (not in the record)', hide_input=True, err=True))}"
+        for key in missing
+    ]
+
+
+def _announce(path: str, plan: Plan, *, to_stdout: bool) -> None:
+    from lit_hydra_bridge.reload.checkpoint import read_record
+    from lit_hydra_bridge.reload.then_and_now import differences_from_here
+
+    differences = differences_from_here(read_record(path), plan.code)
+    if differences:
+        _say("Not as it was then:")
+        for line in differences:
+            _say(f"  {line}")
+    click.echo(printable(plan.shell()), err=not to_stdout)
+
+
+def _verify(path: str, overrides: list[str], options: RerunOptions, *, as_json: bool) -> None:
+    from lit_hydra_bridge.reload.verify import verify
+
+    verdict = verify(
+        path, overrides, options=options, tell=_say, started=lambda plan: _announce(path, plan, to_stdout=False)
+    )
+    if as_json:
+        click.echo(json_text(verdict.to_dict()))
+    else:
+        click.echo("\n".join(printable(line) for line in _verdict_lines(verdict)))
+    sys.exit(0 if verdict.identical else 1)
+
+
+def _verdict_lines(verdict: Verdict) -> list[str]:
+    from lit_hydra_bridge.reload.config_changes import change_lines
+
+    step = "" if verdict.global_step is None else f" at step {verdict.global_step}"
+    renamed = "" if verdict.again == verdict.original else f", compared with {verdict.again}"
+    lines = [f"{verdict.original}{step}{renamed}"]
+    for name, changes in (("config", verdict.config), ("metrics", verdict.metrics)):
+        lines.append(f"  {name:<8} {'the same' if not changes else f'{len(changes)} differ'}")
+        lines += [f"    {line}" for line in change_lines(changes[:_MOST_LINES])]
+    first, largest = next(iter(verdict.weights), None), verdict.largest
+    if first is None:
+        lines.append(f"  weights  bit-identical ({verdict.tensors} tensors)")
+    else:
+        lines.append(f"  weights  {len(verdict.weights)} of {verdict.tensors} tensors differ")
+        lines.append(f"    the first: {first.name}: {first.reason}")
+        if largest is not None:
+            lines.append(f"    the largest difference: {largest.difference:.3g} in {largest.name}")
+    if verdict.exit_status:
+        lines.append(f"  The run itself ended with exit status {verdict.exit_status}.")
+    lines.append("bit-identical" if verdict.identical else "NOT the same")
+    return lines
+
+
+def _say(line: str) -> None:
+    click.echo(printable(line), err=True)

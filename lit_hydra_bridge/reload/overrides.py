@@ -1,0 +1,151 @@
+"""Hydra overrides as text: the recorded ones and the new ones become one list.
+
+Hydra's own parser reads them, so what counts as the same key is what Hydra takes for it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from lit_hydra_bridge.errors import RerunError
+from lit_hydra_bridge.record.run_record import REDACTED
+from lit_hydra_bridge.text import one_line
+
+# Where a run writes and how it is launched belong to that run: the same run again is another one. The job's number
+# and id are given from the record.
+_ONE_RUN_ONLY: Final = (
+    "hydra.run.", "hydra.sweep.", "hydra.mode", "hydra.output_subdir", "hydra/launcher", "hydra.launcher",
+    "hydra/sweeper", "hydra.sweeper", "hydra.job.num", "hydra.job.id",
+)  # fmt: skip
+
+# What Hydra reads as text without quotes; and words that it reads as something else.
+_BARE: Final = re.compile(r"[A-Za-z_/][\w./-]*", re.ASCII)
+_WORDS: Final = frozenset({"null", "true", "false", "nan", "inf"})
+
+
+def parse(texts: Iterable[str]) -> list[Any]:
+    """Return Hydra's `Override` objects.
+
+    Raises:
+        RerunError: one of them is no override.
+    """
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    parser = OverridesParser.create()
+    parsed = []
+    for text in texts:
+        try:
+            override = parser.parse_override(text)
+            if not override.key_or_group:
+                raise ValueError("it has no key")
+            parsed.append(override)
+        except (HydraException, ValueError, RecursionError) as error:
+            reason = one_line(str(error))[:200]
+            raise RerunError(f"{one_line(text)[:100]!r} is not an override such as 'lr=0.1': {reason}") from None
+    return parsed
+
+
+def parse_recorded(texts: Iterable[str]) -> list[Any]:
+    """The same for recorded overrides, in which a secret stands as `<redacted>`: no value that Hydra can read."""
+    result = []
+    for text in texts:
+        (override,) = parse([text.replace(REDACTED, "redacted")])
+        override.input_line = text
+        result.append(override)
+    return result
+
+
+def is_redacted(override: Any) -> bool:
+    """Tell whether a recorded override has lost its secret, and so can't be given again."""
+    return REDACTED in str(override.input_line)
+
+
+def quoted(text: str) -> str:
+    """Return a value of an override that Hydra reads as exactly this text."""
+    if _BARE.fullmatch(text) and text.lower() not in _WORDS:
+        return text
+    from hydra.core.override_parser.types import Quote, QuotedString
+
+    from lit_hydra_bridge.record.run_record import escape_interpolations
+
+    return str(QuotedString(text=escape_interpolations(text), quote=Quote.single).with_quotes())
+
+
+def replayed_hydra_overrides(recorded: Iterable[str]) -> list[str]:
+    """Return those of the recorded `hydra.…` overrides that a run made again shares with the first one."""
+    return [text for text in recorded if not text.lstrip("+~").startswith(_ONE_RUN_ONLY) and REDACTED not in text]
+
+
+def without_recorded(given: Sequence[Any], recorded: Sequence[Any]) -> list[Any]:
+    """Return the overrides (Hydra's objects) of a command line that the record does not have as well."""
+    known = {_identity(override) for override in recorded}
+    return [override for override in given if _identity(override) not in known]
+
+
+def merged(recorded: Sequence[Any], new: Sequence[Any], choices: Mapping[str, Any]) -> list[str]:
+    """Return one list of overrides, as text: the recorded ones, changed by the new ones.
+
+    A new one takes the place of the recorded one with the same key, and its `+` with it. Where it picks another
+    option of a config group, recorded values inside that group's package go: they were meant for the other option.
+
+    Args:
+        recorded, new: Hydra's `Override` objects.
+        choices: the config groups of the run and their options.
+    """
+    by_key = {key_of(override): override for override in recorded}
+    keys = {key_of(override) for override in new}
+    replaced = [
+        package_of(key) for override in new if (key := key_of(override)) in choices and _differs(override, choices)
+    ]
+    kept = [
+        str(override.input_line)
+        for key, override in by_key.items()
+        if key not in keys and not is_redacted(override) and not any(_is_inside(key, package) for package in replaced)
+    ]
+    added = (_with_prefix_of(override, by_key.get(key_of(override)), choices) for override in new)
+    return kept + [text for text in added if text is not None]
+
+
+def key_of(override: Any) -> str:
+    """Return the key, or the group with its package, that an override sets."""
+    package = f"@{override.package}" if override.package is not None else ""
+    return f"{override.key_or_group}{package}"
+
+
+def package_of(group: str) -> str:
+    """Return the dotted key where an option of this group is put, unless the option's own header says otherwise."""
+    name, at, package = group.partition("@")
+    return (package if at else name.replace("/", ".")).replace("_global_", "").strip(".")
+
+
+def picks_another(override: Any, choices: Mapping[str, Any]) -> bool:
+    """Tell whether an override chooses another option of a config group than the run had."""
+    return key_of(override) in choices and _differs(override, choices)
+
+
+def _differs(override: Any, choices: Mapping[str, Any]) -> bool:
+    return bool(override.is_delete() or override.value() != choices[key_of(override)])
+
+
+def _identity(override: Any) -> tuple[str, str, str]:
+    # A sweeper writes the overrides of its jobs anew: the value counts, and not how it was quoted.
+    value = override.input_line if override.is_sweep_override() else override.get_value_element_as_str()
+    return str(override.type), key_of(override), str(value)
+
+
+def _is_inside(key: str, package: str) -> bool:
+    return bool(package) and f"{key}.".startswith(f"{package}.") and "@" not in key and "/" not in key
+
+
+def _with_prefix_of(new: Any, old: Any, choices: Mapping[str, Any]) -> str | None:
+    text = str(new.input_line)
+    if old is None or not (old.is_add() or old.is_force_add()):
+        return text
+    if new.is_delete():
+        return None  # what the recorded override added is not there to be deleted
+    if new.is_add() or new.is_force_add():
+        return text
+    return ("+" if key_of(new) in choices else "++") + text

@@ -1,0 +1,243 @@
+"""A checkpoint -> the command that makes its run again; and running it.
+
+record.entry      -> program.py    how the program is started
+record.overrides  -> overrides.py  the recorded ones, changed by the new ones
+record.config     -> recompose.py  in the started process: what Hydra composes becomes what was recorded
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from lit_hydra_bridge.errors import RerunError
+from lit_hydra_bridge.record.run_record import REDACTED, RunRecord
+from lit_hydra_bridge.reload import overrides as override_texts
+from lit_hydra_bridge.reload.checkpoint import checkpoint_path, read_record
+from lit_hydra_bridge.reload.program import Program, find_program
+from lit_hydra_bridge.reload.recompose import MODE, RERUN
+
+
+@dataclass(frozen=True, kw_only=True)
+class RerunOptions:
+    """How a run is made again."""
+
+    multirun: bool = False
+    """Whether the new overrides are a sweep's, as with Hydra's -m."""
+    frozen: bool = False
+    """The recorded YAML alone, without the app's config files."""
+    strict: bool = False
+    """Don't run where the app's files no longer give the recorded config."""
+    resume: bool = False
+    """Go on from the checkpoint instead of starting anew."""
+    resume_key: str | None = None
+    """The config key that the app hands to `trainer.fit(ckpt_path=...)`; None: the one called `ckpt_path`."""
+    at_commit: bool = False
+    """In a git worktree of the recorded commit, with the recorded diff."""
+    cwd: Path | None = None
+    """The folder to run in; None: the recorded one."""
+    script: Path | None = None
+    """A script to run instead of the recorded program."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A command, ready to run."""
+
+    command: list[str]
+    cwd: Path
+    code: Path
+    """The folder that the program's code lies in."""
+    environment: dict[str, str] = field(default_factory=dict)
+    """What is added to this process's environment."""
+
+    def shell(self) -> str:
+        """Return a line that a shell takes."""
+        variables = [f"{name}={shlex.quote(value)}" for name, value in self.environment.items()]
+        return f"cd {shlex.quote(str(self.cwd))} && {' '.join([*variables, shlex.join(self.command)])}"
+
+
+def rerun(
+    path: str | os.PathLike[str],
+    overrides: Sequence[str] = (),
+    *,
+    options: RerunOptions | None = None,
+) -> int:
+    """Make the run that wrote a checkpoint again. This runs the program that the checkpoint names.
+
+    Args:
+        path: a checkpoint, or a run's or a job's folder, whose newest checkpoint is read.
+        overrides: Hydra overrides that change the recorded config, such as `optimizer.lr=0.1`.
+        options: how; see RerunOptions.
+
+    Returns:
+        The program's exit status.
+
+    Raises:
+        CheckpointError: there is no record to read.
+        RerunError: the program, or something that the run needs, is not here; or an override is wrong.
+    """
+    with prepared(path, overrides, options or RerunOptions()) as plan:
+        return run(plan)
+
+
+@contextmanager
+def prepared(
+    path: str | os.PathLike[str],
+    overrides: Sequence[str],
+    options: RerunOptions,
+    *,
+    flags: Sequence[str] = (),
+    tell: Callable[[str], None] = lambda line: None,
+    remake: bool = True,
+) -> Iterator[Plan]:
+    """Give the plan, and have ready what it needs while it is run.
+
+    Args:
+        path, overrides, options: as `rerun`.
+        flags: Hydra's own, such as `--cfg job`, passed on as they are.
+        tell: gets a line for a person about each thing that takes time.
+        remake: whether checkpoints that the run was started from, and that are gone, are made again first.
+    """
+    from lit_hydra_bridge.reload.ancestors import remade_ancestors
+    from lit_hydra_bridge.reload.worktree import worktree
+
+    record = read_record(path)
+    with ExitStack() as stack:
+        if options.at_commit:
+            program, environment = stack.enter_context(worktree(record, options, tell))
+        else:
+            program, environment = find_program(record, cwd=options.cwd, script=options.script), {}
+        if remake and not options.resume:
+            overrides = [*stack.enter_context(remade_ancestors(record, overrides, options, tell)), *overrides]
+        plan = plan_rerun(record, checkpoint_path(path), program, overrides, options, flags)
+        yield replace(plan, environment={**plan.environment, **environment})
+
+
+def plan_rerun(
+    record: RunRecord,
+    source: str,
+    program: Program,
+    overrides: Sequence[str],
+    options: RerunOptions,
+    flags: Sequence[str] = (),
+) -> Plan:
+    """Put the command together.
+
+    Args:
+        record: of the run to make again.
+        source: where that record is read from: a checkpoint, or JSON.
+        program: how the program is started.
+        overrides: the new ones.
+        options: how.
+        flags: Hydra's own, passed on.
+
+    Raises:
+        RerunError: an override is wrong, or a redacted value is missing.
+    """
+    if record.hydra is None:
+        raise RerunError("the run had no Hydra job, so there are no overrides to give again")
+    added = list(overrides)
+    if options.resume:
+        from lit_hydra_bridge.reload.resume import resume_overrides
+
+        added = [*resume_overrides(record, source, options.resume_key), *added]
+    new = override_texts.parse(added)
+    if missing := missing_secrets(record, [override_texts.key_of(override) for override in new], frozen=options.frozen):
+        raise RerunError(
+            f"the record holds no secrets, and the run needs {' and '.join(missing)}: give "
+            f"{' '.join(f'{key}=...' for key in missing)}"
+        )
+    recorded = override_texts.parse_recorded(
+        [*record.hydra.overrides, *override_texts.replayed_hydra_overrides(record.hydra.hydra_overrides)]
+    )
+    texts = [*override_texts.merged(recorded, new, record.hydra.choices), *_job_overrides(record, new, options)]
+    command = [sys.executable, *program.interpreter, *program.start, *program.flags, *texts, *flags]
+    mode = [name for name in ("strict", "frozen") if getattr(options, name)]
+    return Plan(
+        command=[*command, "-m"] if options.multirun else command,
+        cwd=program.cwd,
+        code=program.code,
+        environment={RERUN: source, **({MODE: ",".join(mode)} if mode else {})},
+    )
+
+
+def missing_secrets(record: RunRecord, given: Sequence[str], *, frozen: bool) -> list[str]:
+    """Return the config keys whose value was redacted and that nothing gives again.
+
+    Args:
+        record: of the run.
+        given: the keys of the new overrides.
+        frozen: whether the app's own config files, which may hold the value, are left out.
+    """
+    if record.hydra is None:
+        return []
+    keys: list[str] = []
+    for text in record.hydra.overrides:
+        if REDACTED in text:
+            key = text.partition("=")[0].lstrip("+~")
+            keys += [name for name in record.config.redacted if f"{name}.".startswith(f"{key}.")] or [key]
+    if frozen:
+        from lit_hydra_bridge.reload.config import config_of
+        from lit_hydra_bridge.reload.three_way import plain_config
+
+        keys += _redacted_keys(plain_config(config_of(record, False)))
+    return [key for key in dict.fromkeys(keys) if not any(f"{key}.".startswith(f"{have}.") for have in given)]
+
+
+def _redacted_keys(value: Any, path: str = "") -> list[str]:
+    if isinstance(value, dict | list):
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        return [key for name, item in items for key in _redacted_keys(item, f"{path}.{name}".lstrip("."))]
+    return [path] if isinstance(value, str) and REDACTED in value else []
+
+
+def _job_overrides(record: RunRecord, new: Sequence[Any], options: RerunOptions) -> list[str]:
+    """A job of a sweep keeps its number and id: its config may name a file after them."""
+    assert record.hydra is not None
+    if options.multirun:
+        return []
+    values = {"hydra.job.num": record.hydra.job_num, "hydra.job.id": record.hydra.job_id}
+    given = {override_texts.key_of(override) for override in new}
+    return [
+        f"{key}={value if isinstance(value, int) else override_texts.quoted(value)}"
+        for key, value in values.items()
+        if value is not None and key not in given
+    ]
+
+
+def run(plan: Plan, environment: dict[str, str] | None = None) -> int:
+    """Run a plan to its end, and return its exit status; signals that would end us go to it instead."""
+    process = subprocess.Popen(
+        plan.command, cwd=plan.cwd, env={**os.environ, **plan.environment, **(environment or {})}
+    )
+    with _forwarding(process):
+        status = process.wait()
+    return status if status >= 0 else 128 - status
+
+
+@contextmanager
+def _forwarding(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """A terminal's Ctrl-C reaches the program by itself; we only have to stay until it has ended."""
+
+    def pass_on(number: int, _: Any) -> None:
+        with suppress(OSError):
+            process.send_signal(number)
+
+    handlers: dict[int, Any] = {}
+    with suppress(ValueError):  # only the main thread may set handlers; elsewhere there is nothing to forward
+        handlers[signal.SIGINT] = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        handlers[signal.SIGTERM] = signal.signal(signal.SIGTERM, pass_on)
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)

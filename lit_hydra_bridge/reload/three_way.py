@@ -1,0 +1,161 @@
+"""The recorded config, changed by exactly what the new overrides change.
+
+    base      what the app's files give today for the recorded overrides
+    theirs    what they give today for the recorded and the new overrides
+    recorded  what the run had
+
+Where `theirs` differs from `base`, the user has asked for a change, and gets it; everywhere else the record holds. So
+values, options of config groups in any package, and deletions all follow from Hydra's own composition, and edits to
+the app's files since the run do not. This is the three-way merge of version control, with the run as the ancestor's
+other child.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from typing import Any, Final
+
+from lit_hydra_bridge.record.run_record import REDACTED
+
+Path = tuple[Any, ...]
+_ABSENT: Final = object()
+_MISSING: Final = "???"
+
+
+def plain_config(config: Any) -> dict[Any, Any]:
+    """Return a config without its `hydra` node as a record would hold it, secrets left in place."""
+    from omegaconf import OmegaConf
+
+    raw = OmegaConf.to_container(config, resolve=False, throw_on_missing=False, enum_to_str=True)
+    return {_key(key): _plain(value) for key, value in raw.items() if key != "hydra"} if isinstance(raw, dict) else {}
+
+
+def _key(key: Any) -> Any:
+    from lit_hydra_bridge.record.plain import plain_key
+
+    return plain_key(key)
+
+
+def _plain(value: Any) -> Any:
+    from lit_hydra_bridge.record.plain import escaped_unless_text, plain_leaf
+
+    if isinstance(value, dict):
+        return {_key(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return escaped_unless_text(value, plain_leaf(value)[0])
+
+
+def fill_redacted(recorded: Any, base: Any) -> Any:
+    """Return `recorded` with what was redacted in it taken from `base`; `???` where that has nothing."""
+    if isinstance(recorded, dict):
+        here = base if isinstance(base, dict) else {}
+        return {key: fill_redacted(item, here.get(key, _ABSENT)) for key, item in recorded.items()}
+    if isinstance(recorded, list):
+        alike = isinstance(base, list) and len(base) == len(recorded)
+        return [fill_redacted(item, base[i] if alike else _ABSENT) for i, item in enumerate(recorded)]
+    if isinstance(recorded, str) and REDACTED in recorded:
+        return _MISSING if base is _ABSENT or isinstance(base, dict | list) else base
+    return recorded
+
+
+def put_back(config: Any, base: dict[Any, Any], recorded: dict[Any, Any], keep: Collection[Path]) -> list[str]:
+    """Give a composed config the recorded values, in place.
+
+    Args:
+        config: the DictConfig composed with the new overrides (`theirs`); its types are kept.
+        base: `plain_config` of what is composed without them.
+        recorded: the recorded config, redacted values filled in.
+        keep: paths whose values stay as they are composed.
+
+    Returns:
+        What did not fit the types of the app's config, one sentence each.
+    """
+    merge = _Merge(keep)
+    merge.children(config, plain_config(config), base, recorded, ())
+    return merge.unfit
+
+
+class _Merge:
+    def __init__(self, keep: Collection[Path]) -> None:
+        self._keep = set(keep)
+        self.unfit: list[str] = []
+
+    def children(self, node: Any, theirs: Any, base: Any, recorded: Any, path: Path) -> None:
+        for key in list(_keys(recorded)) + [key for key in _keys(theirs) if key not in _keys(recorded)]:
+            if (*path, key) not in self._keep:
+                a, b, c = (_get(container, key) for container in (theirs, base, recorded))
+                self._child(node, key, a, b, c, (*path, key))
+        if isinstance(recorded, dict):
+            _reorder(node, list(recorded))
+
+    def _child(self, node: Any, key: Any, theirs: Any, base: Any, recorded: Any, path: Path) -> None:
+        if _alike(theirs, base, recorded):
+            self.children(node._get_node(key), theirs, base, recorded, path)
+        elif same(theirs, recorded):
+            return
+        elif same(theirs, base) and not any(kept[: len(path)] == path for kept in self._keep):
+            self._set(node, key, recorded, path)
+
+    def _set(self, node: Any, key: Any, value: Any, path: Path) -> None:
+        from omegaconf import flag_override
+
+        try:
+            with flag_override(node, ["struct", "readonly"], False):
+                if value is _ABSENT:
+                    del node[key]
+                else:
+                    node[key] = value
+        except Exception as error:  # the app's types say no, each kind of node in its own way
+            reason = str(error).partition("\n")[0]
+            self.unfit.append(f"{'.'.join(map(str, path))} ({reason})")
+
+
+def _alike(*values: Any) -> bool:
+    """Tell whether all are mappings, or lists of one length: then what differs is looked for inside."""
+    if all(isinstance(value, dict) for value in values):
+        return True
+    return all(isinstance(value, list) for value in values) and len({len(value) for value in values}) == 1
+
+
+def _keys(value: Any) -> Collection[Any]:
+    return value.keys() if isinstance(value, dict) else range(len(value))
+
+
+def _get(container: Any, key: Any) -> Any:
+    return container.get(key, _ABSENT) if isinstance(container, dict) else container[key]
+
+
+def same(a: Any, b: Any) -> bool:
+    """Tell whether two plain values are one and the same: 1, 1.0 and True are not, two .nan are."""
+    if type(a) is not type(b):
+        return False
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(item, b[key]) for key, item in a.items())
+    if isinstance(a, list):
+        return len(a) == len(b) and all(map(same, a, b))
+    return bool(a == b) or (isinstance(a, float) and a != a and b != b)
+
+
+def _reorder(node: Any, order: list[Any]) -> None:
+    """Callbacks are made in the order in which they stand: it is part of the config."""
+    from omegaconf import DictConfig
+
+    content = node.__dict__.get("_content") if isinstance(node, DictConfig) else None
+    if not isinstance(content, dict):
+        return
+    position = {key: i for i, key in enumerate(order)}
+    wanted = sorted(content, key=lambda key: position.get(_key(key), len(position)))
+    if wanted != list(content):
+        items = [(key, content[key]) for key in wanted]
+        content.clear()
+        content.update(items)
+
+
+def leaf_paths(value: Any, path: Path = ()) -> Iterator[Path]:
+    """Return the paths that setting `value` at `path` sets: Hydra merges a mapping key by key."""
+    if isinstance(value, dict) and value:
+        for key, item in value.items():
+            yield from leaf_paths(item, (*path, key))
+    else:
+        yield path
