@@ -1,0 +1,174 @@
+"""The report card's lines on the source code: its commit, what was not committed, and the program's entry point."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Final
+
+from lit_hydra_bridge.errors import RerunError
+from lit_hydra_bridge.record.run_record import REDACTED, unpack_diff
+from lit_hydra_bridge.reload.report_line import Line, bad, count, good, note, short, some
+
+if TYPE_CHECKING:
+    from lit_hydra_bridge.record.run_record import RunRecord, SourceCode
+
+_COMMIT: Final = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
+_SHORT_COMMIT: Final = 12
+_GIT_SECONDS: Final = 10
+# The address goes into a command that a person may copy: nothing that git or a shell takes for more than an address.
+_REMOTE: Final = re.compile(r"(https?|ssh|git)://[\w@][\w.@:/~+-]*|[\w.-]+@[\w.-]+:[\w~][\w./~+-]*", re.ASCII)
+# A repository of somebody else's making can name programs in its configuration. This question starts none of them:
+# no hook, no file system monitor, no pager, and no fetching of what a partial clone lacks.
+_SAFE_GIT: Final = ("git", "--no-pager", "-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}")
+_SAFE_ENVIRONMENT: Final = {
+    "GIT_ALLOW_PROTOCOL": "none",  # unlike protocol.allow, the repository can't overrule it
+    "GIT_NO_LAZY_FETCH": "1",
+    "GIT_OPTIONAL_LOCKS": "0",
+    "GIT_TERMINAL_PROMPT": "0",
+}
+_OUTPUTS: Final = (".ckpt", "checkpoints/", "lightning_logs/")
+_CODE: Final = (".py", ".yaml", ".yml", ".toml", ".cfg", ".json", ".sh")
+
+
+def look_at_commit(record: RunRecord) -> list[Line]:
+    """Tell whether the commit is known, and whether a repository here has it."""
+    source = record.source
+    if source is None:
+        gaps = [gap for gap in record.gaps if gap.startswith("git")]
+        finding = some(gaps) or "not known: the program was in no git repository"
+        return [bad("commit", finding, "git init, git commit; later runs will have it")]
+    if source.commit is None:
+        return [bad("commit", "none: nothing was committed yet", "git commit; later runs will have it")]
+    if not _COMMIT.fullmatch(source.commit):
+        return [bad("commit", f"{short(source.commit)!r} is none", "use another checkpoint of the run")]
+    branch = f" on {short(source.branch)}" if source.branch else ""
+    return [good("commit", f"{source.commit[:_SHORT_COMMIT]}{branch}"), _commit_here(source, source.commit)]
+
+
+def _commit_here(source: SourceCode, commit: str) -> Line:
+    subject = "commit here"
+    if shutil.which("git") is None:
+        return note(subject, "can't be told: git is not installed here", "install git")
+    if _has_commit(Path.cwd(), commit):
+        return good(subject, "in the current folder's repository")
+    root = Path(source.root or ".")
+    if root.is_absolute() and root.is_dir() and _has_commit(root, commit):
+        return good(subject, f"in {short(str(root))}")
+    return bad(subject, "neither the run's folder nor the current one has it", _get_commit(source))
+
+
+def _has_commit(folder: Path, commit: str) -> bool:
+    # A git hook sets GIT_DIR and its like for its own repository.
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("GIT_") or "CONFIG" in name}
+    try:
+        done = subprocess.run(
+            [*_SAFE_GIT, "-C", str(folder), "cat-file", "-e", f"{commit}^{{commit}}"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env={**inherited, **_SAFE_ENVIRONMENT},
+            timeout=_GIT_SECONDS,
+        )
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return False
+    return done.returncode == 0
+
+
+def _get_commit(source: SourceCode) -> str:
+    address = (source.remote or "").replace(f"{REDACTED}@", "")
+    if not address:
+        return "no remote is recorded: ask for the repository at the machine where the run took place"
+    in_repository = any((folder / ".git").exists() for folder in (Path.cwd(), *Path.cwd().parents))
+    fetch = "git fetch --all in the program's repository"
+    if not _REMOTE.fullmatch(address):
+        return f"{fetch}, or clone the recorded remote: {short(address)}"
+    return f"{fetch}, or git clone {address}" if in_repository else f"git clone {address}, and check again in there"
+
+
+def look_at_changes(record: RunRecord) -> list[Line]:
+    """Tell whether what was not committed can be had again."""
+    source = record.source
+    if source is None or source.commit is None:
+        return []  # said above
+    lines = [_changes(source)]
+    untracked = _untracked(record, source)
+    if untracked:
+        finding = f"{count(len(untracked), 'file')} by name only: {some(untracked)}"
+        lines.append(note("untracked", finding, "git add those that the run needs; later runs will have them"))
+    return lines
+
+
+def _changes(source: SourceCode) -> Line:
+    subject = "changes"
+    if source.dirty is None:
+        return note(subject, "not known whether files were changed: git did not say in time")
+    if not source.dirty:
+        return good(subject, "none: tracked files were those of the commit")
+    if source.diff is None:
+        if source.diff_cut:
+            return bad(subject, "not recorded: longer than the limit", "git commit, or RunRecorder(diff_limit_kib=...)")
+        return bad(subject, "not recorded: the diff was switched off", "git commit before a run, or keep the diff")
+    if source.diff_cut:
+        finding = "recorded in part: the diff was longer than the limit"
+        return bad(subject, finding, "git commit before a run, or RunRecorder(diff_limit_kib=...)")
+    text = unpack_diff(source.diff)
+    lines = sum(line.startswith(("+", "-")) and not line.startswith(("+++", "---")) for line in text.split("\n"))
+    finding = f"recorded as a diff of {count(lines, 'line')}"
+    if REDACTED in text:
+        return note(subject, f"{finding}, without its secrets", "fill them in: lit-hydra show {path} --diff")
+    return good(subject, finding, "lit-hydra show {path} --diff | git apply")
+
+
+def _untracked(record: RunRecord, source: SourceCode) -> list[str]:
+    """What may be code comes first; what Hydra, Lightning and the loggers have written is none."""
+    job = record.hydra
+    folders = [logger.directory for logger in record.loggers]
+    folders += [job.output_dir, job.sweep_dir] if job else []
+    root = PurePosixPath(source.root or "/")
+    written = [PurePosixPath(folder) for folder in folders if folder]
+    names = [
+        name
+        for name in source.untracked
+        if not name.endswith(_OUTPUTS) and not any(folder.is_relative_to(root / name) for folder in written)
+    ]
+    return sorted(names, key=lambda name: not name.endswith(_CODE))
+
+
+def look_at_entry(record: RunRecord) -> list[Line]:
+    """Tell whether the program that was started is here, as `lit-hydra rerun` would start it."""
+    from lit_hydra_bridge.reload.program import find_program
+
+    subject = "entry"
+    if record.hydra is None or record.entry.task_function is None:
+        finding = "the config was given by hand: no Hydra app is known that could be started again"
+        return [note(subject, finding, "lit_hydra_bridge.load_config gives the config to your own code")]
+    try:
+        program = find_program(record)
+    except RerunError as error:
+        finding, _, remedy = str(error).partition("; ")
+        return [bad(subject, short(finding, 400), short(remedy, 400))]
+    option, *named = program.start
+    module = named[0] if option == "-m" else (record.entry.task_function or "").partition(":")[0]
+    if option in ("-m", "-c"):
+        if not _has_module(module, program.cwd):
+            remedy = "install the package that has it, or go to the program's folder and check again"
+            return [bad(subject, f"the module {short(module)} is not here", remedy)]
+        return [good(subject, f"module {short(module)}")]
+    return [good(subject, f"{short(option)} in {short(str(program.cwd))}")]
+
+
+def _has_module(module: str, cwd: Path) -> bool:
+    """Look for the file: to ask the import system would run the packages that the module is in."""
+    parts = module.split(".")
+    if not all(part.isidentifier() for part in parts):
+        return False
+    for folder in (cwd, *map(Path, filter(None, sys.path))):
+        base = folder.joinpath(*parts)
+        if any(file.is_file() for file in (base.with_suffix(".py"), base / "__main__.py", base / "__init__.py")):
+            return True
+    return False
