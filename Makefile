@@ -47,8 +47,8 @@ lint: env ## Check style (ruff) and types (mypy, strict)
 matrix: check-python ## Run the tests marked `matrix` under each supported Hydra and Lightning
 	$(PYTHON) tools/matrix.py $(ROW)
 
-bench: env ## Measure what recording costs
-	$(BIN)/python bench/record.py
+bench: env ## Measure what recording and making runs again cost
+	$(BIN)/python bench/record.py; recorded=$$?; $(BIN)/python bench/reload.py && exit $$recorded
 
 constraints: check-python ## Resolve constraints.txt anew; torch stays at the version it names
 	rm -rf .venvs/constraints

@@ -8,21 +8,14 @@ Prints one row a measurement, with its goal. Exit code 1 if a goal is missed.
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
 import statistics
-import subprocess
 import sys
-import tempfile
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-PYTHON = sys.executable
-QUIET = {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore", "HYDRA_FULL_ERROR": "1"}
+from harness import PYTHON, ROOT, Row, main, median_s, run
+
 
 # 200 steps of the example's own MLP, a checkpoint after every fourth: 50 files. The two settings are interleaved
 # inside one process, so that neither start-up nor the machine's drift is counted; only a switch differs.
@@ -76,22 +69,12 @@ main()
 """
 
 
-@dataclass(frozen=True)
-class Row:
-    """One line of the table."""
-
-    what: str
-    value: str
-    goal: str
-    met: bool
-
-
 def bench_fit(folder: Path, rounds: int = 7) -> Iterator[Row]:
     """A fit of 200 steps with 50 checkpoints, with the bridge and without."""
     script, out = folder / "fit.py", folder / "fit.json"
     conf = str(ROOT / "example_app" / "conf")
     script.write_text(FIT.format(root=str(ROOT), conf=conf, rounds=rounds, folder=str(folder / "fits"), out=str(out)))
-    _run(PYTHON, str(script), cwd=folder)
+    run(PYTHON, str(script), cwd=folder)
     rows = json.loads(out.read_text())
     with_bridge = {i: took for i, bridge, took, _ in rows if bridge}
     without = {i: took for i, bridge, took, _ in rows if not bridge}
@@ -117,7 +100,7 @@ def bench_first_step(folder: Path, rounds: int = 9) -> Iterator[Row]:
 
     def sample(switch: str) -> float:
         # Also in the environment, so that Hydra's plugin scan is counted with and without us as well.
-        text = _run(PYTHON, str(script), cwd=folder, env={"BRIDGE": switch, "LIT_HYDRA_BRIDGE": switch})
+        text = run(PYTHON, str(script), cwd=folder, env={"BRIDGE": switch, "LIT_HYDRA_BRIDGE": switch})
         return float(next(line for line in text.splitlines() if line.startswith("FIRST")).split()[1])
 
     pairs = [(sample("on"), sample("off")) for _ in range(rounds)]
@@ -134,7 +117,7 @@ def bench_size(folder: Path) -> Iterator[Row]:
             f"hydra.run.dir={folder / switch}",
             "trainer.max_epochs=1",
         ]
-        _run(*command, cwd=folder, env={"LIT_HYDRA_BRIDGE": switch})
+        run(*command, cwd=folder, env={"LIT_HYDRA_BRIDGE": switch})
     size = {switch: next((folder / switch).rglob("last.ckpt")).stat().st_size for switch in ("on", "off")}
     added = (size["on"] - size["off"]) / 1024
     yield Row("added to a checkpoint of the example app", f"{added:.1f} KiB", "< 64 KiB", added < 64)
@@ -163,7 +146,7 @@ def bench_read(folder: Path) -> Iterator[Row]:
             read_record(path)
             taken[name].append(time.perf_counter() - begun)
     small, large = (statistics.median(samples) for samples in taken.values())
-    load = _median_s(lambda: torch.load(paths["1 GB"], weights_only=True), 5)
+    load = median_s(lambda: torch.load(paths["1 GB"], weights_only=True), 5)
     paths["1 GB"].unlink()
     yield Row(
         "torch.load / read_record, 1 GB",
@@ -181,8 +164,8 @@ def bench_show(folder: Path) -> Iterator[Row]:
         list(bench_size(folder))
         donor = next((folder / "on").rglob("last.ckpt"))
     tool = str(Path(PYTHON).with_name("lit-hydra"))
-    took = _median_s(lambda: _run(tool, "show", str(donor), cwd=folder), 11)
-    bare = _median_s(lambda: _run(PYTHON, "-c", "", cwd=folder), 11)
+    took = median_s(lambda: run(tool, "show", str(donor), cwd=folder), 11)
+    bare = median_s(lambda: run(PYTHON, "-c", "", cwd=folder), 11)
     yield Row("lit-hydra show, whole process", f"{took:.3f} s  (bare python {bare:.3f} s)", "< 0.3 s", took < 0.3)
 
 
@@ -203,7 +186,7 @@ assert "torch" not in sys.modules and "lightning" not in sys.modules and "rich" 
 
 def bench_scan(folder: Path) -> Iterator[Row]:
     """What our modules add to Hydra's plugin scan, each sample in a fresh interpreter."""
-    took = statistics.median(float(_run(PYTHON, "-c", SCAN, cwd=folder)) for _ in range(15))
+    took = statistics.median(float(run(PYTHON, "-c", SCAN, cwd=folder)) for _ in range(15))
     yield Row("our modules in Hydra's plugin scan", f"{took:.2f} ms", "<= 3 ms", took <= 3)
 
 
@@ -227,7 +210,7 @@ def bench_factory(folder: Path) -> Iterator[Row]:
     """What the entry point costs every Trainer after the first."""
     script = folder / "factory.py"
     script.write_text(FACTORY.format(conf=str(ROOT / "example_app" / "conf")))
-    text = _run(PYTHON, str(script), cwd=folder)
+    text = run(PYTHON, str(script), cwd=folder)
     took = float(next(line for line in text.splitlines() if line.startswith("MS")).split()[1])
     yield Row("entry-point factory, after the first Trainer", f"{took:.3f} ms", "< 1 ms", took < 1)
 
@@ -243,41 +226,5 @@ BENCHES: dict[str, Callable[[Path], Iterator[Row]]] = {
 }
 
 
-def _median_s(call: Callable[[], object], samples: int) -> float:
-    call()
-    taken = []
-    for _ in range(samples):
-        begun = time.perf_counter()
-        call()
-        taken.append(time.perf_counter() - begun)
-    return statistics.median(taken)
-
-
-def _run(*command: str, cwd: Path, env: dict[str, str] | None = None) -> str:
-    # Bytecode is kept, as on a user's machine; where it isn't, each sample would time the compiler.
-    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    done = subprocess.run(command, cwd=cwd, env={**inherited, **QUIET, **(env or {})}, capture_output=True, text=True)
-    if done.returncode:
-        raise SystemExit(f"{' '.join(command)} failed:\n{done.stdout}\n{done.stderr}")
-    return done.stdout
-
-
-def main() -> int:
-    """Run the chosen measurements and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="*", choices=[[], *BENCHES], help="which to run; all by default")
-    chosen = parser.parse_args().what or list(BENCHES)
-    rows: list[Row] = []
-    with tempfile.TemporaryDirectory() as name:
-        for what in chosen:
-            print(f"measuring {what} …", file=sys.stderr, flush=True)
-            rows += BENCHES[what](Path(name))
-    width, values = max(len(row.what) for row in rows), max(len(row.value) for row in rows)
-    print(f"{'measured':<{width}}  {'value':<{values}}  goal")
-    for row in rows:
-        print(f"{row.what:<{width}}  {row.value:<{values}}  {row.goal}{'' if row.met else '   MISSED'}")
-    return 0 if all(row.met for row in rows) else 1
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(__doc__, BENCHES))
