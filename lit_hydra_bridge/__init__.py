@@ -13,30 +13,35 @@ if TYPE_CHECKING:
     from lit_hydra_bridge.record.callback_lightning import RunRecorder as RunRecorder
     from lit_hydra_bridge.record.capture import recording as recording
     from lit_hydra_bridge.record.run_record import RunRecord as RunRecord
+    from lit_hydra_bridge.reload.check.report_card import check as check
     from lit_hydra_bridge.reload.checkpoint import read_record as read_record
-    from lit_hydra_bridge.reload.compare import compare as compare
+    from lit_hydra_bridge.reload.compare.comparison import compare as compare
     from lit_hydra_bridge.reload.config import load_config as load_config
-    from lit_hydra_bridge.reload.model import load_model as load_model
-    from lit_hydra_bridge.reload.report_card import check as check
-    from lit_hydra_bridge.reload.rerun import rerun as rerun
-    from lit_hydra_bridge.reload.strip import strip as strip
-    from lit_hydra_bridge.reload.verify import verify as verify
+    from lit_hydra_bridge.reload.model.load import load_model as load_model
+    from lit_hydra_bridge.reload.rerun.plan import RerunOptions as RerunOptions
+    from lit_hydra_bridge.reload.rerun.plan import rerun as rerun
+    from lit_hydra_bridge.reload.rerun.verify import verify as verify
+    from lit_hydra_bridge.reload.strip.strip import strip as strip
+    from lit_hydra_bridge.reload.weights import read_weights as read_weights
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "RerunOptions": "lit_hydra_bridge.reload.rerun.plan",
     "RunRecord": "lit_hydra_bridge.record.run_record",
-    "check": "lit_hydra_bridge.reload.report_card",
-    "compare": "lit_hydra_bridge.reload.compare",
+    "check": "lit_hydra_bridge.reload.check.report_card",
+    "compare": "lit_hydra_bridge.reload.compare.comparison",
     "load_config": "lit_hydra_bridge.reload.config",
-    "load_model": "lit_hydra_bridge.reload.model",
+    "load_model": "lit_hydra_bridge.reload.model.load",
     "read_record": "lit_hydra_bridge.reload.checkpoint",
+    "read_weights": "lit_hydra_bridge.reload.weights",
     "recording": "lit_hydra_bridge.record.capture",
-    "rerun": "lit_hydra_bridge.reload.rerun",
-    "strip": "lit_hydra_bridge.reload.strip",
-    "verify": "lit_hydra_bridge.reload.verify",
+    "rerun": "lit_hydra_bridge.reload.rerun.plan",
+    "strip": "lit_hydra_bridge.reload.strip.strip",
+    "verify": "lit_hydra_bridge.reload.rerun.verify",
 }
 __all__ = [
+    "RerunOptions",
     "RunRecord",
     "RunRecorder",
     "check",
@@ -44,6 +49,7 @@ __all__ = [
     "load_config",
     "load_model",
     "read_record",
+    "read_weights",
     "recording",
     "rerun",
     "strip",

@@ -16,8 +16,8 @@ import torch
 
 from lit_hydra_bridge import check, read_record
 from lit_hydra_bridge.record.run_record import RECORD_KEY
+from lit_hydra_bridge.reload.check.line import Line
 from lit_hydra_bridge.reload.lineage import lineage_of
-from lit_hydra_bridge.reload.report_line import Line
 from tests.support import App, lit_hydra, run
 
 TOOL = str(Path(sys.executable).with_name("lit-hydra"))

@@ -220,7 +220,7 @@ def test_version(tmp_path: Path) -> None:
     assert lit_hydra("--version", cwd=tmp_path).stdout == f"lit-hydra, version {__version__}\n"
 
 
-@pytest.mark.parametrize("command", ["show", "config", "check", "rerun", "strip"])
+@pytest.mark.parametrize("command", ["show", "config", "check", "rerun"])
 def test_a_missing_path_is_explained(command: str, tmp_path: Path) -> None:
     done = lit_hydra(command, cwd=tmp_path, check=False)
     assert done.returncode == 2 and done.stdout == ""

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from lit_hydra_bridge import RunRecord, compare, read_record
 from lit_hydra_bridge.errors import CheckpointError, CheckpointNotFoundError
 from lit_hydra_bridge.record.run_record import RECORD_KEY, ComposedConfig, HydraJob, SourceCode, Training
-from lit_hydra_bridge.reload.compare import Change, change_lines, config_changes
+from lit_hydra_bridge.reload.compare.comparison import Change, change_lines, config_changes
 from tests.support import App, lit_hydra, run
 
 TOOL = str(Path(sys.executable).with_name("lit-hydra"))
@@ -399,7 +399,7 @@ def test_nothing_heavy_is_imported(app: App) -> None:
         command = (sys.executable, "-X", "importtime", "-m", "lit_hydra_bridge", "diff", *arguments)
         lines = run(*command, cwd=app.folder, check=False).stderr.split("\n")
         imported = {line.rpartition("|")[2].strip() for line in lines}
-        assert "lit_hydra_bridge.reload.compare" in imported
+        assert "lit_hydra_bridge.reload.compare.comparison" in imported
         assert not imported & {
             "torch",
             "lightning",

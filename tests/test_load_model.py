@@ -17,7 +17,7 @@ import torch
 from hydra.utils import instantiate
 
 from lit_hydra_bridge.errors import BridgeError, CheckpointError, CheckpointNotFoundError, ForeignFileError, ModelError
-from lit_hydra_bridge.reload.model import load_model
+from lit_hydra_bridge.reload.model.load import load_model
 from lit_hydra_bridge.reload.weights import Placeholder, load_checkpoint, read_weights
 from tests.support import EACH_FLAVOUR, App, run
 

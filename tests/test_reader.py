@@ -682,3 +682,14 @@ def test_every_error_of_reading_is_a_bridge_error() -> None:
 def test_a_copy_of_a_run_reads_the_same(trained: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(trained.parent, tmp_path / "moved elsewhere")
     assert read_record(copy) == read_record(trained)
+
+
+def test_a_checkpoint_saved_without_checksums_is_read(tmp_path: Path) -> None:
+    torch.serialization.set_crc32_options(False)
+    try:
+        torch.save({RECORD_KEY: record_data(), "weights": torch.ones(2)}, tmp_path / "a.ckpt")
+    finally:
+        torch.serialization.set_crc32_options(True)
+    with zipfile.ZipFile(tmp_path / "a.ckpt") as archive:
+        assert {info.CRC for info in archive.infolist()} == {0}
+    assert read_record(tmp_path / "a.ckpt").run_id == RECORD.run_id

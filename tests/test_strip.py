@@ -23,9 +23,9 @@ from hypothesis import strategies as st
 from lit_hydra_bridge import compare, read_record, strip
 from lit_hydra_bridge.errors import CheckpointError, DamagedCheckpointError, NoRecordError
 from lit_hydra_bridge.record.run_record import RECORD_KEY, Entry, HydraJob, LoggerRun, SourceCode
-from lit_hydra_bridge.reload.pickle_cut import PickleCutError, cut
-from lit_hydra_bridge.reload.private_record import private_record
-from lit_hydra_bridge.reload.zip_copy import copy_zip, data_offsets
+from lit_hydra_bridge.reload.strip.pickle_cut import PickleCutError, cut
+from lit_hydra_bridge.reload.strip.private_record import private_record
+from lit_hydra_bridge.reload.strip.zip_copy import copy_zip, data_offsets
 from tests.support import App, lit_hydra, run
 
 HOST = "very-private-host"
@@ -516,5 +516,5 @@ def test_help_and_cost(app: App, tmp_path: Path) -> None:
     assert "Examples:\n  " in text and max(map(len, text.split("\n"))) <= 80
     command = (sys.executable, "-X", "importtime", "-m", "lit_hydra_bridge", "strip", str(made(app)), "-o", "x.ckpt")
     imported = {line.rpartition("|")[2].strip() for line in run(*command, cwd=tmp_path).stderr.split("\n")}
-    assert "lit_hydra_bridge.reload.strip" in imported
+    assert "lit_hydra_bridge.reload.strip.strip" in imported
     assert not imported & {"torch", "lightning", "pytorch_lightning", "rich", "hydra", "omegaconf", "numpy", "yaml"}

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from omegaconf import DictConfig, OmegaConf
 
 from lit_hydra_bridge.record.run_record import REDACTED
-from lit_hydra_bridge.reload.config_changes import config_changes
-from lit_hydra_bridge.reload.overrides import key_of, merged, package_of, parse, parse_recorded, quoted
-from lit_hydra_bridge.reload.three_way import fill_redacted, plain_config, put_back, same
+from lit_hydra_bridge.reload.compare.config_changes import config_changes
+from lit_hydra_bridge.reload.rerun.overrides import key_of, merged, package_of, parse, parse_recorded, quoted
+from lit_hydra_bridge.reload.rerun.three_way import fill_redacted, plain_config, put_back, same
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
 keys = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=3).filter(lambda key: key != "hydra")

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from lit_hydra_bridge import read_record
-from lit_hydra_bridge.reload.verify import compare_weights
+from lit_hydra_bridge.reload.rerun.verify import compare_weights
 from tests.shapes import SHAPES, Shape, groups_app, move_checkpoint
 from tests.support import lit_hydra, run
 

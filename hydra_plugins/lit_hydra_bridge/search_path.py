@@ -29,7 +29,7 @@ class LitHydraBridgeSearchPath(SearchPathPlugin):  # type: ignore[misc]
 def _make_a_run_again() -> None:
     """Where `lit-hydra rerun` has started this app, what Hydra composes becomes what was recorded."""
     if os.environ.get("LIT_HYDRA_BRIDGE_RERUN"):
-        from lit_hydra_bridge.reload import recompose
+        from lit_hydra_bridge.reload.rerun import recompose
 
         recompose.install()
 

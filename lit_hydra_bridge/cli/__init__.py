@@ -41,7 +41,7 @@ Examples:
   lit-hydra diff a.ckpt b.ckpt               what differs between two runs
   lit-hydra check last.ckpt                  could this run be made again?
   lit-hydra rerun last.ckpt                  make it again
-  lit-hydra rerun last.ckpt --verify         and see whether the weights are the same
+  lit-hydra rerun last.ckpt --verify         and compare the weights bit by bit
   lit-hydra strip last.ckpt -o give-away.ckpt
   lit-hydra doctor                           is all installed as it should be?
 
@@ -51,7 +51,7 @@ Tab completion of paths and of config keys (bash; zsh and fish alike):
 
 \b
 Environment:
-  LIT_HYDRA_BRIDGE=off       record nothing, show nothing, change nothing in the apps that run
+  LIT_HYDRA_BRIDGE=off       record nothing, change nothing in the apps
   LIT_HYDRA_BRIDGE_DIFF=off  leave the git diff out of the record
 
 \b

@@ -13,9 +13,9 @@ from lit_hydra_bridge.cli.arguments import checkpoint_path
 from lit_hydra_bridge.cli.printing import is_terminal, json_text, one_line
 
 if TYPE_CHECKING:
+    from lit_hydra_bridge.reload.check.line import Line
+    from lit_hydra_bridge.reload.check.report_card import ReportCard
     from lit_hydra_bridge.reload.lineage import Step
-    from lit_hydra_bridge.reload.report_card import ReportCard
-    from lit_hydra_bridge.reload.report_line import Line
 
 _MARKS: Final = {True: "ok", False: "FAIL", None: "note"}
 _STYLES: Final = {True: "green", False: "bold red", None: "yellow"}
@@ -48,7 +48,7 @@ def check(path: str, lineage: bool, as_json: bool) -> None:
     if lineage:
         _show_lineage(path, as_json)
         return
-    from lit_hydra_bridge.reload.report_card import check as check_run
+    from lit_hydra_bridge.reload.check.report_card import check as check_run
 
     card = check_run(path)
     if as_json:

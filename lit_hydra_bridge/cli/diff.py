@@ -10,7 +10,7 @@ import click
 from lit_hydra_bridge.cli.printing import is_terminal, json_text, one_line
 
 if TYPE_CHECKING:
-    from lit_hydra_bridge.reload.compare import Comparison, Section
+    from lit_hydra_bridge.reload.compare.comparison import Comparison, Section
 
 _SECTIONS: Final = ("config", "overrides", "code", "versions", "training", "metrics")
 _RUN: Final = "run"
@@ -54,7 +54,7 @@ def diff(a: str, b: str, only: tuple[str, ...], show_all: bool, as_json: bool) -
       lit-hydra diff a.ckpt b.ckpt --only config --only overrides
       lit-hydra diff a.ckpt b.ckpt --json | jq .config.changes
     """
-    from lit_hydra_bridge.reload.compare import compare
+    from lit_hydra_bridge.reload.compare.comparison import compare
 
     comparison = compare(a, b)
     names = only or ((*_SECTIONS, _RUN) if show_all or as_json else _SECTIONS)
@@ -94,7 +94,7 @@ def _lines(comparison: Comparison, sections: dict[str, Section]) -> Lines:
 
 
 def _section_lines(name: str, section: Section) -> Lines:
-    from lit_hydra_bridge.reload.compare import change_lines
+    from lit_hydra_bridge.reload.compare.comparison import change_lines
 
     changes = change_lines(section.changes, bare=name != "config")
     return [

@@ -73,7 +73,7 @@ def _rows(step: Step, first: bool, last: bool) -> list[_Row]:
 
 
 def _changes(step: Step) -> list[_Row]:
-    from lit_hydra_bridge.reload.compare import change_lines
+    from lit_hydra_bridge.reload.compare.comparison import change_lines
 
     if step.changes is None:
         lines = ["not known: one of the two configs is not recorded"]

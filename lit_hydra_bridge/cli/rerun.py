@@ -14,8 +14,8 @@ from lit_hydra_bridge.cli.completion import complete_config_key
 from lit_hydra_bridge.cli.printing import Failure, json_text, one_line, printable
 
 if TYPE_CHECKING:
-    from lit_hydra_bridge.reload.rerun import Plan, RerunOptions
-    from lit_hydra_bridge.reload.verify import Verdict
+    from lit_hydra_bridge.reload.rerun.plan import Plan, RerunOptions
+    from lit_hydra_bridge.reload.rerun.verify import Verdict
 
 _MOST_LINES = 10
 
@@ -59,7 +59,7 @@ def rerun(path: str, overrides: tuple[str, ...], dry_run: bool, verify: bool, as
     Exit code: the program's own, or 2 if it can't be run.
     With --verify: 0 if all is bit-identical, 1 if not, 2 if that can't be told.
     """
-    from lit_hydra_bridge.reload.rerun import RerunOptions, prepared, run
+    from lit_hydra_bridge.reload.rerun.plan import RerunOptions, prepared, run
 
     options = RerunOptions(**how)
     _check(options, verify=verify, as_json=as_json, dry_run=dry_run)
@@ -95,8 +95,8 @@ def _asked_secrets(path: str, overrides: Sequence[str], options: RerunOptions) -
     if not (sys.stdin and sys.stdin.isatty()):
         return []
     from lit_hydra_bridge.reload.checkpoint import read_record
-    from lit_hydra_bridge.reload.overrides import key_of, parse, quoted
-    from lit_hydra_bridge.reload.rerun import missing_secrets
+    from lit_hydra_bridge.reload.rerun.overrides import key_of, parse, quoted
+    from lit_hydra_bridge.reload.rerun.plan import missing_secrets
 
     given = [key_of(override) for override in parse(overrides)]
     missing = missing_secrets(read_record(path), given, frozen=options.frozen)
@@ -108,7 +108,7 @@ def _asked_secrets(path: str, overrides: Sequence[str], options: RerunOptions) -
 
 def _announce(path: str, plan: Plan, *, to_stdout: bool) -> None:
     from lit_hydra_bridge.reload.checkpoint import read_record
-    from lit_hydra_bridge.reload.then_and_now import differences_from_here
+    from lit_hydra_bridge.reload.rerun.then_and_now import differences_from_here
 
     differences = differences_from_here(read_record(path), plan.code)
     if differences:
@@ -119,7 +119,7 @@ def _announce(path: str, plan: Plan, *, to_stdout: bool) -> None:
 
 
 def _verify(path: str, overrides: list[str], options: RerunOptions, *, as_json: bool) -> None:
-    from lit_hydra_bridge.reload.verify import verify
+    from lit_hydra_bridge.reload.rerun.verify import verify
 
     verdict = verify(
         path, overrides, options=options, tell=_say, started=lambda plan: _announce(path, plan, to_stdout=False)
@@ -132,7 +132,7 @@ def _verify(path: str, overrides: list[str], options: RerunOptions, *, as_json: 
 
 
 def _verdict_lines(verdict: Verdict) -> list[str]:
-    from lit_hydra_bridge.reload.config_changes import change_lines
+    from lit_hydra_bridge.reload.compare.config_changes import change_lines
 
     step = "" if verdict.global_step is None else f" at step {verdict.global_step}"
     renamed = "" if verdict.again == verdict.original else f", compared with {verdict.again}"

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import click
 
-from lit_hydra_bridge.cli.arguments import checkpoint_path
+from lit_hydra_bridge.cli.arguments import one_checkpoint
 from lit_hydra_bridge.cli.printing import one_line
 
 _SHOWN = 3
 
 
 @click.command()
-@checkpoint_path
+@one_checkpoint
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write to this file, or folder if sharded.")
 @click.option("--private", is_flag=True, help="Keep the record, without what says who and where.")
 @click.option("--force", is_flag=True, help="Replace the output if it exists; it may be PATH itself.")
@@ -40,8 +40,8 @@ def strip(path: str, output: Path | None, private: bool, force: bool) -> None:
       lit-hydra strip last.ckpt --private -o give-away.ckpt
       lit-hydra strip last.ckpt -o last.ckpt --force     in place
     """
-    from lit_hydra_bridge.reload.strip import paths_in
-    from lit_hydra_bridge.reload.strip import strip as write_stripped
+    from lit_hydra_bridge.reload.strip.strip import paths_in
+    from lit_hydra_bridge.reload.strip.strip import strip as write_stripped
 
     written = write_stripped(path, output, private=private, force=force)
     click.echo(one_line(str(written)))

@@ -186,18 +186,26 @@ def _read_checkpoint(file: IO[bytes], name: str) -> object:
     start = file.read(len(_LEGACY_TEXT_MAGIC))
     file.seek(0)
     if start[:2] == b"PK":
-        return read_pickle(_pickle_of_zip(file, name))[0]
+        return read_pickle(pickle_of_zip(file, name))[0]
     if start[:1] == b"\x80" or start == _LEGACY_TEXT_MAGIC:
         return _read_legacy(file, name)
     what = "is empty" if not start else "is not a checkpoint (neither a zip nor a pickle)"
     raise ForeignFileError(f"{name}: the file {what}; expected one that Lightning or torch.save wrote")
 
 
-def _pickle_of_zip(file: IO[bytes], name: str) -> bytes:
+def pickle_of_zip(file: IO[bytes], name: str) -> bytes:
+    """Return the bytes of `data.pkl`; `name` is what an error calls the file.
+
+    Raises:
+        ForeignFileError: the zip has no such member.
+        DamagedCheckpointError: it can't be read to its end.
+    """
     try:
         with zipfile.ZipFile(file) as archive:
-            member = _data_pkl(archive, name)
+            member = data_pkl(archive, name)
             _check_member(member, name)
+            if member.CRC == 0:  # torch.serialization.set_crc32_options(False): there is none to check
+                del member.CRC
             with archive.open(member) as opened:
                 # A length, since without one a member that lies about its size is inflated to its end.
                 data = opened.read(member.file_size)
@@ -212,7 +220,7 @@ def _pickle_of_zip(file: IO[bytes], name: str) -> bytes:
     return data
 
 
-def _data_pkl(archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
+def data_pkl(archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
     """Find the pickle in torch's own folder, which is the first; an app may have added members after it."""
     members = archive.infolist()
     folder = members[0].filename.partition("/")[0] if members else ""

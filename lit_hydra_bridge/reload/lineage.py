@@ -13,7 +13,7 @@ from lit_hydra_bridge.reload.config import config_of
 
 if TYPE_CHECKING:
     from lit_hydra_bridge.record.run_record import Ancestor, RunRecord
-    from lit_hydra_bridge.reload.compare import Change
+    from lit_hydra_bridge.reload.compare.comparison import Change
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,7 +148,7 @@ def _changes(record: RunRecord, before: str | None, after: str | None) -> list[C
         return None
     if before == after:
         return []
-    from lit_hydra_bridge.reload.compare import config_changes
+    from lit_hydra_bridge.reload.compare.comparison import config_changes
 
     try:
         return config_changes(_plain(record, before), _plain(record, after))

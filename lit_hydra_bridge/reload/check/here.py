@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from lit_hydra_bridge.record.environment import installed_packages
-from lit_hydra_bridge.reload.report_line import Line, bad, count, good, note, short, some
+from lit_hydra_bridge.reload.check.line import Line, bad, count, good, note, short, some
 
 if TYPE_CHECKING:
     from lit_hydra_bridge.record.run_record import RunRecord, Training

@@ -11,11 +11,11 @@ from typing import Any, Final
 
 from lit_hydra_bridge.errors import CheckpointError, InvalidRecordError
 from lit_hydra_bridge.record.run_record import RunRecord, SourceCode, unpack_diff
-from lit_hydra_bridge.reload.compare_sides import InterpolationReach, Side, load_side
-from lit_hydra_bridge.reload.config_changes import ABSENT, Difference, as_change, differences, dotted_key
-from lit_hydra_bridge.reload.config_changes import Change as Change
-from lit_hydra_bridge.reload.config_changes import change_lines as change_lines
-from lit_hydra_bridge.reload.config_changes import config_changes as config_changes
+from lit_hydra_bridge.reload.compare.config_changes import ABSENT, Difference, as_change, differences, dotted_key
+from lit_hydra_bridge.reload.compare.config_changes import Change as Change
+from lit_hydra_bridge.reload.compare.config_changes import change_lines as change_lines
+from lit_hydra_bridge.reload.compare.config_changes import config_changes as config_changes
+from lit_hydra_bridge.reload.compare.sides import InterpolationReach, Side, load_side
 
 _REDACTED: Final = "<redacted>"
 # Where a run was put and how it was launched does not change what it made.

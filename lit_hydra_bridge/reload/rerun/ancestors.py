@@ -12,10 +12,10 @@ from typing import Any
 
 from lit_hydra_bridge.errors import RerunError
 from lit_hydra_bridge.record.run_record import ANCESTORS_WITH_CONFIG, Ancestor, RunRecord
-from lit_hydra_bridge.reload import overrides as override_texts
-from lit_hydra_bridge.reload.copies import find_copy, keeping
-from lit_hydra_bridge.reload.program import find_program
-from lit_hydra_bridge.reload.rerun import RerunOptions, plan_rerun, run
+from lit_hydra_bridge.reload.rerun import overrides as override_texts
+from lit_hydra_bridge.reload.rerun.copies import find_copy, keeping
+from lit_hydra_bridge.reload.rerun.plan import RerunOptions, plan_rerun, run
+from lit_hydra_bridge.reload.rerun.program import find_program
 
 
 @contextmanager
@@ -109,6 +109,6 @@ def _resolved(composed: str) -> dict[Any, Any]:
     """The texts are enough here: they are searched for the paths of checkpoints."""
     from omegaconf import OmegaConf
 
-    from lit_hydra_bridge.reload.three_way import plain_config
+    from lit_hydra_bridge.reload.rerun.three_way import plain_config
 
     return plain_config(OmegaConf.create(composed))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from lit_hydra_bridge.errors import RerunError
 from lit_hydra_bridge.record.run_record import REDACTED, unpack_diff
-from lit_hydra_bridge.reload.report_line import Line, bad, count, good, note, short, some
+from lit_hydra_bridge.reload.check.line import Line, bad, count, good, note, short, some
 
 if TYPE_CHECKING:
     from lit_hydra_bridge.record.run_record import RunRecord, SourceCode
@@ -141,7 +141,7 @@ def _untracked(record: RunRecord, source: SourceCode) -> list[str]:
 
 def look_at_entry(record: RunRecord) -> list[Line]:
     """Tell whether the program that was started is here, as `lit-hydra rerun` would start it."""
-    from lit_hydra_bridge.reload.program import find_program
+    from lit_hydra_bridge.reload.rerun.program import find_program
 
     subject = "entry"
     if record.hydra is None or record.entry.task_function is None:

@@ -11,18 +11,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lit_hydra_bridge.errors import NoRecordError, RerunError
-from lit_hydra_bridge.reload import overrides as override_texts
 from lit_hydra_bridge.reload.checkpoint import checkpoint_path, read_plain_checkpoint, read_record
 from lit_hydra_bridge.reload.config import config_of
-from lit_hydra_bridge.reload.copies import find_copy, keeping
-from lit_hydra_bridge.reload.rerun import Plan, RerunOptions, prepared, run
-from lit_hydra_bridge.reload.three_way import plain_config
+from lit_hydra_bridge.reload.rerun import overrides as override_texts
+from lit_hydra_bridge.reload.rerun.copies import find_copy, keeping
+from lit_hydra_bridge.reload.rerun.plan import Plan, RerunOptions, prepared, run
+from lit_hydra_bridge.reload.rerun.three_way import plain_config
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from lit_hydra_bridge.record.run_record import RunRecord
-    from lit_hydra_bridge.reload.config_changes import Change
+    from lit_hydra_bridge.reload.compare.config_changes import Change
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,13 +129,13 @@ def _link_or_copy(original: Path, folder: Path) -> Path:
 
 def _replaced_keys(plan: Plan, record: RunRecord) -> set[str]:
     """Return the keys for which the run was given other values: paths of checkpoints that were made again."""
-    from lit_hydra_bridge.reload.ancestors import missing_starts
+    from lit_hydra_bridge.reload.rerun.ancestors import missing_starts
 
     return {key for key, _ in missing_starts(record)}
 
 
 def _compare(record: RunRecord, original: Path, again: Path, step: Any, status: int, replaced: set[str]) -> Verdict:
-    from lit_hydra_bridge.reload.config_changes import config_changes
+    from lit_hydra_bridge.reload.compare.config_changes import config_changes
 
     weights, count = compare_weights(original, again)
     metrics: list[Change] = []

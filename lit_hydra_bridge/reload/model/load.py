@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from lit_hydra_bridge.errors import ModelError, NoRecordError
 from lit_hydra_bridge.reload.checkpoint import read_record
-from lit_hydra_bridge.reload.hyperparameters import Hyperparameters, hyperparameters_of, placeholder_in, put_back
-from lit_hydra_bridge.reload.model_class import ClassFinder
-from lit_hydra_bridge.reload.model_node import ModelNode, missing_arguments, parameters_of
+from lit_hydra_bridge.reload.model.classes import ClassFinder
+from lit_hydra_bridge.reload.model.hyperparameters import Hyperparameters, hyperparameters_of, placeholder_in, put_back
+from lit_hydra_bridge.reload.model.node import ModelNode, missing_arguments, parameters_of
 from lit_hydra_bridge.reload.weights import MapLocation, brief, checkpoint_place, load_checkpoint, state_dict_of
 
 if TYPE_CHECKING:

@@ -14,10 +14,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from lit_hydra_bridge.errors import BridgeError
-from lit_hydra_bridge.reload import report_here, report_lineage, report_source
+from lit_hydra_bridge.reload.check import code, here, lineage_lines
+from lit_hydra_bridge.reload.check.line import Line, bad, count, good, note, short, some
 from lit_hydra_bridge.reload.checkpoint import read_record
 from lit_hydra_bridge.reload.config import config_of, select
-from lit_hydra_bridge.reload.report_line import Line, bad, count, good, note, short, some
 
 if TYPE_CHECKING:
     from lit_hydra_bridge.record.run_record import RunRecord
@@ -180,11 +180,11 @@ _LOOKS: Final = (
     look_at_secrets,
     look_at_seed,
     look_at_deterministic,
-    report_source.look_at_commit,
-    report_source.look_at_changes,
-    report_source.look_at_entry,
-    report_here.look_at_packages,
-    report_here.look_at_python,
-    report_lineage.look_at_lineage,
-    report_here.look_at_machine,
+    code.look_at_commit,
+    code.look_at_changes,
+    code.look_at_entry,
+    here.look_at_packages,
+    here.look_at_python,
+    lineage_lines.look_at_lineage,
+    here.look_at_machine,
 )

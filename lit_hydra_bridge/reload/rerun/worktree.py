@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from lit_hydra_bridge.errors import RerunError
 from lit_hydra_bridge.record.run_record import REDACTED, RunRecord, SourceCode, unpack_diff
-from lit_hydra_bridge.reload.program import Program, find_program
+from lit_hydra_bridge.reload.rerun.program import Program, find_program
 from lit_hydra_bridge.text import one_line
 
 _NOT_LINKED: Final = {"__pycache__", ".git"}

@@ -9,8 +9,8 @@ from lit_hydra_bridge.errors import RerunError
 from lit_hydra_bridge.record.run_record import LoggerRun, RunRecord
 from lit_hydra_bridge.reload.checkpoint import read_plain_checkpoint
 from lit_hydra_bridge.reload.config import config_of
-from lit_hydra_bridge.reload.overrides import quoted
-from lit_hydra_bridge.reload.three_way import plain_config
+from lit_hydra_bridge.reload.rerun.overrides import quoted
+from lit_hydra_bridge.reload.rerun.three_way import plain_config
 
 _KEY: Final = "ckpt_path"
 # The argument of each logger that takes up an earlier run, and what must be set beside it. CSVLogger has one as well,

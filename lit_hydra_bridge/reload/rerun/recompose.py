@@ -2,9 +2,10 @@
 
     Hydra composes (recorded + new overrides)  ->  three_way.py  ->  the recorded config, changed by the new overrides
 
-The one seam is `ConfigLoader.load_configuration`, through which every job's config comes: the single run's, each job's
-of a multirun, and that of each DDP rank that Lightning starts. It is wrapped only where the environment names a
-checkpoint to make again, in LIT_HYDRA_BRIDGE_RERUN.
+The one seam is the method of Hydra's config loader through which every job's config comes: the single run's, each
+job's of a multirun, and that of each DDP rank that Lightning starts. Hydra 1.3 and 1.4 reach it by different ways, so
+it is the inner one, `_load_configuration_impl`. It is wrapped only where the environment names a checkpoint to make
+again, in LIT_HYDRA_BRIDGE_RERUN.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from lit_hydra_bridge.errors import BridgeError
-from lit_hydra_bridge.reload import overrides as override_texts
 from lit_hydra_bridge.reload.config import config_of
-from lit_hydra_bridge.reload.three_way import fill_redacted, leaf_paths, plain_config, put_back, same
+from lit_hydra_bridge.reload.rerun import overrides as override_texts
+from lit_hydra_bridge.reload.rerun.three_way import fill_redacted, leaf_paths, plain_config, put_back, same
 from lit_hydra_bridge.text import one_line, printable
 
 RERUN: Final = "LIT_HYDRA_BRIDGE_RERUN"
@@ -39,11 +40,11 @@ def install() -> None:
         return
     from hydra._internal.config_loader_impl import ConfigLoaderImpl
 
-    original = ConfigLoaderImpl.load_configuration
+    original = ConfigLoaderImpl._load_configuration_impl
     if not hasattr(original, _MARK):
         wrapped = _wrapped(original)
         setattr(wrapped, _MARK, True)
-        ConfigLoaderImpl.load_configuration = wrapped
+        ConfigLoaderImpl._load_configuration_impl = wrapped
 
 
 def is_frozen() -> bool:
@@ -53,23 +54,31 @@ def is_frozen() -> bool:
 
 def _wrapped(original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
-    def load_configuration(
+    def _load_configuration_impl(
         self: Any, config_name: str | None, overrides: list[str], run_mode: Any, *args: Any, **kwargs: Any
     ) -> Any:
-        from hydra.errors import HydraException
+        from hydra.errors import ConfigCompositionException, HydraException
+        from omegaconf.errors import OmegaConfBaseException
+
+        # Hydra 1.4 hands the same overrides on in parsed form.
+        others = {name: value for name, value in kwargs.items() if name != "parsed_overrides"}
 
         def compose(name: str | None, texts: Sequence[str]) -> Any:
-            return original(self, name, list(texts), run_mode, *args, **kwargs)
+            try:
+                return original(self, name, list(texts), run_mode, *args, **others)
+            except (OmegaConfBaseException, ValueError) as error:
+                raise ConfigCompositionException(str(error)) from error
 
         try:
             record = _record()
             if record.hydra is None or config_name != record.hydra.config_name:
-                return compose(config_name, overrides)  # another config, which the app composes by itself
+                # Another config, which the app composes by itself.
+                return original(self, config_name, overrides, run_mode, *args, **kwargs)
             return _Recomposition(record, self, config_name, overrides, run_mode, compose).config()
         except BridgeError as error:
             raise HydraException(f"lit-hydra rerun: {error}") from None
 
-    return load_configuration
+    return _load_configuration_impl
 
 
 @functools.cache
@@ -244,7 +253,7 @@ def _first_line(error: BaseException) -> str:
 def _drift(wanted: dict[Any, Any], base: dict[Any, Any]) -> list[str]:
     if same(wanted, base):
         return []
-    from lit_hydra_bridge.reload.config_changes import change_lines, config_changes
+    from lit_hydra_bridge.reload.compare.config_changes import change_lines, config_changes
 
     return change_lines(config_changes(wanted, base))
 

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any, Final
 from lit_hydra_bridge.errors import ModelError
 from lit_hydra_bridge.record.run_record import REDACTED
 from lit_hydra_bridge.reload.config import as_omegaconf_content, config_of, select
-from lit_hydra_bridge.reload.hyperparameters import Hyperparameters, placeholder_in
+from lit_hydra_bridge.reload.model.hyperparameters import Hyperparameters, placeholder_in
 from lit_hydra_bridge.reload.weights import brief
 
 if TYPE_CHECKING:
     from lit_hydra_bridge.record.run_record import RunRecord
-    from lit_hydra_bridge.reload.model_class import ClassFinder
+    from lit_hydra_bridge.reload.model.classes import ClassFinder
 
 _RESOLVER_CALL: Final = re.compile(r"\$\{\s*[A-Za-z_][\w.]*\s*:")
 _ABSENT: Final = object()

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
+from lit_hydra_bridge.reload.check.line import Line, bad, count, good, note, short, some
 from lit_hydra_bridge.reload.lineage import folders_of, has_no_record, local_checkpoint, recorded_at
-from lit_hydra_bridge.reload.report_line import Line, bad, count, good, note, short, some
 
 if TYPE_CHECKING:
     from lit_hydra_bridge.record.run_record import Ancestor, RunRecord

@@ -14,10 +14,10 @@ from typing import IO, Final
 
 from lit_hydra_bridge.errors import CheckpointError, CheckpointNotFoundError, DamagedCheckpointError, NoRecordError
 from lit_hydra_bridge.record.run_record import RECORD_KEY
-from lit_hydra_bridge.reload.checkpoint import _data_pkl, _pickle_of_zip, checkpoint_file, read_record
+from lit_hydra_bridge.reload.checkpoint import checkpoint_file, data_pkl, pickle_of_zip, read_record
 from lit_hydra_bridge.reload.inert_pickle import BadPickleError, read_pickle
-from lit_hydra_bridge.reload.pickle_cut import PickleCutError, cut, plain_opcodes, texts_in
-from lit_hydra_bridge.reload.zip_copy import ZipCopyError, copy_zip
+from lit_hydra_bridge.reload.strip.pickle_cut import PickleCutError, cut, plain_opcodes, texts_in
+from lit_hydra_bridge.reload.strip.zip_copy import ZipCopyError, copy_zip
 
 _META: Final = "meta.pt"
 _A_PATH: Final = re.compile(r"(/[^/\s]+){2,}/?|[A-Za-z]:\\[^\n]+")
@@ -73,7 +73,7 @@ def paths_in(path: str | os.PathLike[str]) -> list[str]:
     """
     file = checkpoint_file(Path(path))
     with file.open("rb") as opened:
-        data = _pickle_of_zip(opened, str(file))
+        data = pickle_of_zip(opened, str(file))
     return list(dict.fromkeys(text for text in texts_in(data) if _A_PATH.fullmatch(text)))
 
 
@@ -164,7 +164,7 @@ def _stripped_pickle(file: IO[bytes], name: str, private: bool) -> tuple[str, by
             f"{name}: was written in torch's format from before version 1.6, which can't be stripped; "
             "load it with torch.load, and save it again with torch.save"
         )
-    data = _pickle_of_zip(file, name)
+    data = pickle_of_zip(file, name)
     try:
         checkpoint = read_pickle(data)[0]
         if not isinstance(checkpoint, dict) or RECORD_KEY not in checkpoint:
@@ -179,11 +179,11 @@ def _stripped_pickle(file: IO[bytes], name: str, private: bool) -> tuple[str, by
     if list(left) != [key for key in checkpoint if private or key != RECORD_KEY] or not is_there:
         raise DamagedCheckpointError(f"{name}: can't be stripped: its record is set in an unusual way")
     with zipfile.ZipFile(file) as archive:
-        return _data_pkl(archive, name).orig_filename, stripped
+        return data_pkl(archive, name).orig_filename, stripped
 
 
 def _private_data(name: str) -> dict[str, object]:
-    from lit_hydra_bridge.reload.private_record import private_record
+    from lit_hydra_bridge.reload.strip.private_record import private_record
 
     return private_record(read_record(name)).to_dict()
 

@@ -20,10 +20,10 @@ from typing import Any
 
 from lit_hydra_bridge.errors import RerunError
 from lit_hydra_bridge.record.run_record import REDACTED, RunRecord
-from lit_hydra_bridge.reload import overrides as override_texts
 from lit_hydra_bridge.reload.checkpoint import checkpoint_path, read_record
-from lit_hydra_bridge.reload.program import Program, find_program
-from lit_hydra_bridge.reload.recompose import MODE, RERUN
+from lit_hydra_bridge.reload.rerun import overrides as override_texts
+from lit_hydra_bridge.reload.rerun.program import Program, find_program
+from lit_hydra_bridge.reload.rerun.recompose import MODE, RERUN
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,8 +107,8 @@ def prepared(
         tell: gets a line for a person about each thing that takes time.
         remake: whether checkpoints that the run was started from, and that are gone, are made again first.
     """
-    from lit_hydra_bridge.reload.ancestors import remade_ancestors
-    from lit_hydra_bridge.reload.worktree import worktree
+    from lit_hydra_bridge.reload.rerun.ancestors import remade_ancestors
+    from lit_hydra_bridge.reload.rerun.worktree import worktree
 
     record = read_record(path)
     with ExitStack() as stack:
@@ -147,7 +147,7 @@ def plan_rerun(
         raise RerunError("the run had no Hydra job, so there are no overrides to give again")
     added = list(overrides)
     if options.resume:
-        from lit_hydra_bridge.reload.resume import resume_overrides
+        from lit_hydra_bridge.reload.rerun.resume import resume_overrides
 
         added = [*resume_overrides(record, source, options.resume_key), *added]
     new = override_texts.parse(added)
@@ -187,7 +187,7 @@ def missing_secrets(record: RunRecord, given: Sequence[str], *, frozen: bool) ->
             keys += [name for name in record.config.redacted if f"{name}.".startswith(f"{key}.")] or [key]
     if frozen:
         from lit_hydra_bridge.reload.config import config_of
-        from lit_hydra_bridge.reload.three_way import plain_config
+        from lit_hydra_bridge.reload.rerun.three_way import plain_config
 
         keys += _redacted_keys(plain_config(config_of(record, False)))
     return [key for key in dict.fromkeys(keys) if not any(f"{key}.".startswith(f"{have}.") for have in given)]

@@ -1,0 +1,1 @@
+"""A checkpoint -> the LightningModule with its weights."""

@@ -1,0 +1,1 @@
+"""A checkpoint -> the same run again."""

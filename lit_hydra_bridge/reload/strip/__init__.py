@@ -1,0 +1,1 @@
+"""A checkpoint -> a copy to give away."""
