@@ -11,11 +11,11 @@ from __future__ import annotations
 import json
 import statistics
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from harness import PYTHON, ROOT, Row, main, median_s, run
-
 
 # 200 steps of the example's own MLP, a checkpoint after every fourth: 50 files. The two settings are interleaved
 # inside one process, so that neither start-up nor the machine's drift is counted; only a switch differs.
@@ -179,6 +179,7 @@ begun = time.perf_counter()
 import importlib
 importlib.import_module("hydra_plugins.lit_hydra_bridge")
 importlib.import_module("hydra_plugins.lit_hydra_bridge.search_path")
+importlib.import_module("hydra_plugins.lit_hydra_bridge.checkpoint_source")
 print(1000 * (time.perf_counter() - begun))
 assert "torch" not in sys.modules and "lightning" not in sys.modules and "rich" not in sys.modules
 """

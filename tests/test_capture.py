@@ -252,7 +252,7 @@ def test_off_switch(app: App) -> None:
     app.script(SAVE + "\nassert not any('lit_hydra' in type(c).__module__ for c in fitted.callbacks)")
     app.run(env={"LIT_HYDRA_BRIDGE": "off"})
     done = run(sys.executable, "-m", "lit_hydra_bridge", "show", "x.ckpt", cwd=app.folder, check=False)
-    assert done.returncode == 1
+    assert done.returncode == 2
 
 
 RESOLVERS = """

@@ -312,7 +312,7 @@ def test_the_drawing(app: App) -> None:
     heads = [line for line in done.stdout.split("\n") if line.startswith("●")]
     assert [line.split("run ")[1][:12] for line in heads] == ids
     assert "(this run)" in heads[2] and "(this run)" not in heads[0] + heads[1]
-    assert "│   overrides  model.lr=0.3\n" in done.stdout and "│   saved      first.ckpt  (step 2)\n" in done.stdout
+    assert "│   overrides  model.lr=0.3\n" in done.stdout and f"│   saved      {app.folder}/first.ckpt  (step 2)\n" in done.stdout
     assert done.stdout.index("first.ckpt  (step 2)") < done.stdout.index(ids[1])
     assert any("model.lr" in line and "0.02" in line and line.startswith("│") for line in done.stdout.split("\n"))
     assert done.stderr == ""
@@ -325,7 +325,7 @@ def test_the_drawing(app: App) -> None:
 def test_the_lineage_as_json(app: App) -> None:
     done = lit_hydra("check", "third.ckpt", "--lineage", "--json", cwd=app.folder)
     said = json.loads(done.stdout)
-    assert [step["checkpoint"] for step in said["steps"]] == ["first.ckpt", "second.ckpt", None]
+    assert [step["checkpoint"] for step in said["steps"]] == [f"{app.folder}/first.ckpt", f"{app.folder}/second.ckpt", None]
     assert said["steps"][0]["changes"] is None
     for change in (
         {"key": "epochs", "kind": "changed", "old": 2, "new": 3},

@@ -55,7 +55,7 @@ Environment:
   LIT_HYDRA_BRIDGE_DIFF=off  leave the git diff out of the record
 
 \b
-Exit codes: 0 done, 1 the answer is no (it differs), 2 it could not be done.
+Exit codes: 0 done, 1 the answer is no, 2 it could not be done.
 """,
 )
 @click.version_option(__version__, prog_name="lit-hydra")

@@ -120,7 +120,7 @@ def differences(old: Any, new: Any, steps: tuple[Any, ...] = ()) -> Iterator[Dif
     elif new is ABSENT and isinstance(old, dict) and old:
         for key, item in old.items():
             yield from differences(item, ABSENT, (*steps, key))
-    elif not _is_same(old, new):
+    elif not is_same(old, new):
         yield steps, old, new
 
 
@@ -140,11 +140,12 @@ def _are_item_by_item(old: Any, new: Any) -> bool:
     return any(isinstance(item, dict | list) for item in (*old, *new))
 
 
-def _is_same(old: Any, new: Any) -> bool:
+def is_same(old: Any, new: Any) -> bool:
+    """Tell whether two plain values are one and the same: 1, 1.0 and True are not, two .nan are."""
     if type(old) is not type(new):
         return False
     if isinstance(old, list):
-        return len(old) == len(new) and all(map(_is_same, old, new))
+        return len(old) == len(new) and all(map(is_same, old, new))
     if isinstance(old, dict):
         return not any(_dict_differences(old, new, ()))
     return bool(old == new or (old != old and new != new))

@@ -20,9 +20,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from lit_hydra_bridge.errors import BridgeError
+from lit_hydra_bridge.reload.compare.config_changes import change_lines, config_changes
 from lit_hydra_bridge.reload.config import config_of
 from lit_hydra_bridge.reload.rerun import overrides as override_texts
-from lit_hydra_bridge.reload.rerun.three_way import fill_redacted, leaf_paths, plain_config, put_back, same
+from lit_hydra_bridge.reload.rerun.three_way import fill_redacted, leaf_paths, plain_config, put_back
 from lit_hydra_bridge.text import one_line, printable
 
 RERUN: Final = "LIT_HYDRA_BRIDGE_RERUN"
@@ -32,6 +33,7 @@ MODE: Final = "LIT_HYDRA_BRIDGE_RERUN_MODE"
 _TOLD: Final = "LIT_HYDRA_BRIDGE_RERUN_TOLD"
 _MARK: Final = "__lit_hydra_bridge__"
 _MOST_LINES: Final = 40
+_DRIFT: Final = "lit-hydra rerun: the app's config has changed since this run (used: recorded -> not used: today):"
 
 
 def install() -> None:
@@ -125,14 +127,10 @@ class _Recomposition:
             return self._frozen(hydra_given, recorded, new)
         base_plain = plain_config(base)
         wanted = fill_redacted(self._recorded_plain(), base_plain)
-        choices = self.record.hydra.choices
-        config = self._with_new(
-            hydra_given,
-            [old for old in recorded if str(old.input_line) in texts or override_texts.is_redacted(old)],
-            new,
-            wanted,
-        )
-        keep = [path for override in new for path in self._kept_paths(override, hydra_given, choices)]
+        fitting = [old for old in recorded if str(old.input_line) in texts or override_texts.is_redacted(old)]
+        all_texts = hydra_given + override_texts.merged(fitting, new, self.record.hydra.choices)
+        config = self._with_new(all_texts, new, wanted)
+        keep = [path for override in new for path in self._kept_paths(override, all_texts)]
         problems += [f"could not be put back: {unfit}" for unfit in put_back(config, base_plain, wanted, keep)]
         _tell(_drift(wanted, base_plain), problems)
         return config
@@ -157,25 +155,25 @@ class _Recomposition:
                 problems.append(f"the recorded override {text} no longer fits the app: {_first_line(error)}")
         return base
 
-    def _with_new(self, hydra_given: list[str], recorded: list[Any], new: list[Any], wanted: dict[Any, Any]) -> Any:
+    def _with_new(self, texts: list[str], new: list[Any], wanted: dict[Any, Any]) -> Any:
         """Compose with the new overrides; one for a key that only the record has is added to it."""
         from hydra.errors import HydraException
 
-        texts = override_texts.merged(recorded, new, self.record.hydra.choices)
         try:
-            return self.compose(self.config_name, hydra_given + texts)
+            return self.compose(self.config_name, texts)
         except HydraException:
             added = {
                 str(override.input_line): f"++{override.input_line}" for override in new if _sets(override, wanted)
             }
             if not added:
                 raise
-            return self.compose(self.config_name, hydra_given + [added.get(text, text) for text in texts])
+            return self.compose(self.config_name, [added.get(text, text) for text in texts])
 
-    def _kept_paths(self, override: Any, hydra_given: list[str], choices: dict[str, Any]) -> list[tuple[Any, ...]]:
+    def _kept_paths(self, override: Any, texts: list[str]) -> list[tuple[Any, ...]]:
         """Return the paths that a new override decides on: as they are composed, so they stay."""
         from omegaconf._utils import split_key
 
+        choices = self.record.hydra.choices
         if override_texts.key_of(override) not in choices:
             key = tuple(int(part) if part.isdigit() else part for part in split_key(override.key_or_group))
             return (
@@ -183,8 +181,7 @@ class _Recomposition:
             )
         if override.is_sweep_override() or not override_texts.picks_another(override, choices):
             return []
-        text = str(override.input_line)
-        found = self.loader.compute_defaults_list(self.config_name, [*hydra_given, text], self.run_mode).defaults
+        found = self.loader.compute_defaults_list(self.config_name, texts, self.run_mode).defaults
         group = f"{override.key_or_group}/"
         packages = {default.package or "" for default in found if str(default.config_path).startswith(group)}
         return [tuple(package.split(".")) for package in packages if package]
@@ -251,10 +248,6 @@ def _first_line(error: BaseException) -> str:
 
 
 def _drift(wanted: dict[Any, Any], base: dict[Any, Any]) -> list[str]:
-    if same(wanted, base):
-        return []
-    from lit_hydra_bridge.reload.compare.config_changes import change_lines, config_changes
-
     return change_lines(config_changes(wanted, base))
 
 
@@ -270,7 +263,7 @@ def _tell(drift: list[str], problems: list[str]) -> None:
     if len(drift) > _MOST_LINES:
         lines.append(f"  and {len(drift) - _MOST_LINES} more")
     if drift:
-        lines.insert(0, "lit-hydra rerun: the app's config has changed since this run; the recorded values are used:")
+        lines.insert(0, _DRIFT)
     lines += [f"lit-hydra rerun: {printable(problem)}" for problem in problems]
     print("\n".join(lines), file=sys.stderr, flush=True)
     if "strict" in os.environ.get(MODE, "").split(","):

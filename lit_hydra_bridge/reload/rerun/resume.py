@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Final
 
 from lit_hydra_bridge.errors import RerunError
@@ -31,7 +32,8 @@ def resume_overrides(record: RunRecord, checkpoint: str, key: str | None) -> lis
     """
     config = plain_config(config_of(record, False))
     name = _find_key(config, key)
-    if "loops" not in read_plain_checkpoint(checkpoint):
+    # A sharded checkpoint has the optimizers' state in its shards.
+    if not Path(checkpoint).is_dir() and "optimizer_states" not in read_plain_checkpoint(checkpoint):
         raise RerunError(
             f"{checkpoint}: it holds the weights alone, without the optimizer's state (save_weights_only=True), so the "
             "training can't go on from it; load_model reads it"

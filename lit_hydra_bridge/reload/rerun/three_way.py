@@ -16,6 +16,7 @@ from collections.abc import Collection, Iterator
 from typing import Any, Final
 
 from lit_hydra_bridge.record.run_record import REDACTED
+from lit_hydra_bridge.reload.compare.config_changes import is_same
 
 Path = tuple[Any, ...]
 _ABSENT: Final = object()
@@ -92,9 +93,9 @@ class _Merge:
     def _child(self, node: Any, key: Any, theirs: Any, base: Any, recorded: Any, path: Path) -> None:
         if _alike(theirs, base, recorded):
             self.children(node._get_node(key), theirs, base, recorded, path)
-        elif same(theirs, recorded):
+        elif is_same(theirs, recorded):
             return
-        elif same(theirs, base) and not any(kept[: len(path)] == path for kept in self._keep):
+        elif is_same(theirs, base) and not any(kept[: len(path)] == path for kept in self._keep):
             self._set(node, key, recorded, path)
 
     def _set(self, node: Any, key: Any, value: Any, path: Path) -> None:
@@ -105,10 +106,25 @@ class _Merge:
                 if value is _ABSENT:
                     del node[key]
                 else:
-                    node[key] = value
+                    _assign(node, key, value)
         except Exception as error:  # the app's types say no, each kind of node in its own way
             reason = str(error).partition("\n")[0]
             self.unfit.append(f"{'.'.join(map(str, path))} ({reason})")
+
+
+def _assign(node: Any, key: Any, value: Any) -> None:
+    from omegaconf import BytesNode, DictConfig
+    from omegaconf.errors import ValidationError
+
+    if isinstance(value, str) and isinstance(node._get_node(key), BytesNode):
+        value = value.encode()  # a record has its text
+    try:
+        node[key] = value
+    except ValidationError:
+        # A plain mapping is no instance of a structured config's class; merging makes one of it.
+        if not isinstance(node, DictConfig) or not isinstance(value, dict | list):
+            raise
+        node.merge_with({key: value})
 
 
 def _alike(*values: Any) -> bool:
@@ -124,17 +140,6 @@ def _keys(value: Any) -> Collection[Any]:
 
 def _get(container: Any, key: Any) -> Any:
     return container.get(key, _ABSENT) if isinstance(container, dict) else container[key]
-
-
-def same(a: Any, b: Any) -> bool:
-    """Tell whether two plain values are one and the same: 1, 1.0 and True are not, two .nan are."""
-    if type(a) is not type(b):
-        return False
-    if isinstance(a, dict):
-        return a.keys() == b.keys() and all(same(item, b[key]) for key, item in a.items())
-    if isinstance(a, list):
-        return len(a) == len(b) and all(map(same, a, b))
-    return bool(a == b) or (isinstance(a, float) and a != a and b != b)
 
 
 def _reorder(node: Any, order: list[Any]) -> None:
