@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pty
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ from textwrap import dedent
 
 import pytest
 
+_TOOL = str(Path(sys.executable).with_name("lit-hydra"))
 FLAVOURS = ("lightning.pytorch", "pytorch_lightning")
 EACH_FLAVOUR = [
     pytest.param(
@@ -168,4 +170,20 @@ def run(
 
 def lit_hydra(*arguments: str, cwd: Path, check: bool = True, env: Mapping[str, str] | None = None):
     """Run the command line tool that belongs to this interpreter."""
-    return run(str(Path(sys.executable).with_name("lit-hydra")), *arguments, cwd=cwd, check=check, env=env)
+    return run(_TOOL, *arguments, cwd=cwd, check=check, env=env)
+
+
+def on_terminal(*arguments: str, cwd: Path, columns: int = 80, **env: str) -> tuple[int, str]:
+    """Run the tool on a pseudo-terminal; return how it ended, and what was shown."""
+    master, slave = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": str(columns), **env}
+    process = subprocess.Popen([_TOOL, *arguments], cwd=cwd, env=environment, stdout=slave, stderr=slave)
+    os.close(slave)
+    shown = b""
+    try:
+        while chunk := os.read(master, 65536):
+            shown += chunk
+    except OSError:  # Linux says EIO where the other side is closed
+        pass
+    os.close(master)
+    return process.wait(60), shown.decode("utf-8", "surrogateescape").replace("\r\n", "\n")

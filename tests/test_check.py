@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pty
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +16,7 @@ from lit_hydra_bridge import check, read_record
 from lit_hydra_bridge.record.run_record import RECORD_KEY
 from lit_hydra_bridge.reload.check.line import Line
 from lit_hydra_bridge.reload.lineage import lineage_of
-from tests.support import App, lit_hydra, run
+from tests.support import App, lit_hydra, on_terminal, run
 
 TOOL = str(Path(sys.executable).with_name("lit-hydra"))
 HOSTILE = "\x1b[31mred\x1b]0;title\x07 \x9b2J \r\x08 \u202edesrever \u200b$(touch x)"
@@ -80,22 +78,6 @@ def lines(path: Path) -> dict[str, Line]:
         if line.subject not in found or line.verdict is False:
             found[line.subject] = line
     return found
-
-
-def on_terminal(*arguments: str, cwd: Path, columns: int = 80, **env: str) -> tuple[int, str]:
-    """Run the tool on a pseudo-terminal; return how it ended, and what was shown."""
-    master, slave = pty.openpty()
-    environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": str(columns), **env}
-    process = subprocess.Popen([TOOL, *arguments], cwd=cwd, env=environment, stdout=slave, stderr=slave)
-    os.close(slave)
-    shown = b""
-    try:
-        while chunk := os.read(master, 65536):
-            shown += chunk
-    except OSError:  # Linux says EIO where the other side is closed
-        pass
-    os.close(master)
-    return process.wait(60), shown.decode("utf-8", "surrogateescape").replace("\r\n", "\n")
 
 
 def without_colours(text: str) -> str:
@@ -312,7 +294,10 @@ def test_the_drawing(app: App) -> None:
     heads = [line for line in done.stdout.split("\n") if line.startswith("●")]
     assert [line.split("run ")[1][:12] for line in heads] == ids
     assert "(this run)" in heads[2] and "(this run)" not in heads[0] + heads[1]
-    assert "│   overrides  model.lr=0.3\n" in done.stdout and f"│   saved      {app.folder}/first.ckpt  (step 2)\n" in done.stdout
+    assert (
+        "│   overrides  model.lr=0.3\n" in done.stdout
+        and f"│   saved      {app.folder}/first.ckpt  (step 2)\n" in done.stdout
+    )
     assert done.stdout.index("first.ckpt  (step 2)") < done.stdout.index(ids[1])
     assert any("model.lr" in line and "0.02" in line and line.startswith("│") for line in done.stdout.split("\n"))
     assert done.stderr == ""
@@ -325,7 +310,11 @@ def test_the_drawing(app: App) -> None:
 def test_the_lineage_as_json(app: App) -> None:
     done = lit_hydra("check", "third.ckpt", "--lineage", "--json", cwd=app.folder)
     said = json.loads(done.stdout)
-    assert [step["checkpoint"] for step in said["steps"]] == [f"{app.folder}/first.ckpt", f"{app.folder}/second.ckpt", None]
+    assert [step["checkpoint"] for step in said["steps"]] == [
+        f"{app.folder}/first.ckpt",
+        f"{app.folder}/second.ckpt",
+        None,
+    ]
     assert said["steps"][0]["changes"] is None
     for change in (
         {"key": "epochs", "kind": "changed", "old": 2, "new": 3},

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import subprocess
 import sys
 from pathlib import Path
@@ -18,7 +17,7 @@ from lit_hydra_bridge import __version__, read_record
 from lit_hydra_bridge.cli import _COMMANDS
 from lit_hydra_bridge.cli.printing import one_line, printable
 from lit_hydra_bridge.record.run_record import RECORD_KEY
-from tests.support import App, lit_hydra, run
+from tests.support import App, lit_hydra, on_terminal, run
 
 TOOL = str(Path(sys.executable).with_name("lit-hydra"))
 HOSTILE = "\x1b[31mred\x1b]0;title\x07 \x9b2J \r\x08 \u202edesrever \u200b"
@@ -65,21 +64,10 @@ def raw(*arguments: str, cwd: Path, **settings: Any) -> subprocess.CompletedProc
     return subprocess.run([TOOL, *arguments], cwd=cwd, env=env, capture_output=True, timeout=60, **settings)
 
 
-def on_terminal(*arguments: str, cwd: Path, columns: int = 80, **env: str) -> str:
-    """Run the tool on a pseudo-terminal and return what reached it."""
-    master, slave = pty.openpty()
-    environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": str(columns), **env}
-    process = subprocess.Popen([TOOL, *arguments], cwd=cwd, env=environment, stdout=slave, stderr=slave)
-    os.close(slave)
-    shown = b""
-    try:
-        while chunk := os.read(master, 65536):
-            shown += chunk
-    except OSError:  # Linux says EIO where the other side is closed
-        pass
-    os.close(master)
-    assert process.wait(60) == 0, shown
-    return shown.decode("utf-8", "surrogateescape").replace("\r\n", "\n")
+def _shown_on_terminal(*arguments: str, cwd: Path, **settings: Any) -> str:
+    code, shown = on_terminal(*arguments, cwd=cwd, **settings)
+    assert code == 0, shown
+    return shown
 
 
 # --- show
@@ -108,14 +96,14 @@ def test_show_takes_a_runs_folder_and_a_url(trained: Path) -> None:
 
 @pytest.mark.parametrize("columns", [60, 80, 120])
 def test_show_on_a_terminal_has_colours_that_any_background_takes(trained: Path, columns: int) -> None:
-    shown = on_terminal("show", str(trained), cwd=trained.parent, columns=columns)
+    shown = _shown_on_terminal("show", str(trained), cwd=trained.parent, columns=columns)
     codes = {code for part in shown.split("\x1b[")[1:] for code in part.partition("m")[0].split(";")}
     assert codes <= {"", "0", "1", "33", "35", "36"}, "the terminal's own colours"
     plain = shown
     for code in codes:
         plain = plain.replace(f"\x1b[{code}m", "")
     assert "overrides" in plain and "decay" in plain and "model" in plain
-    assert "\x1b" not in on_terminal("show", str(trained), cwd=trained.parent, NO_COLOR="1", TERM="dumb")
+    assert "\x1b" not in _shown_on_terminal("show", str(trained), cwd=trained.parent, NO_COLOR="1", TERM="dumb")
 
 
 def test_show_one_value(trained: Path) -> None:
@@ -282,7 +270,7 @@ def test_a_hostile_record_does_not_drive_the_terminal(tmp_path: Path) -> None:
     save(tmp_path / "a.ckpt", run_id=HOSTILE, created=HOSTILE, config=config, source=source, gaps=[HOSTILE])
     for arguments in (["show"], ["show", "--json"], ["config"], ["config", "--resolve"], ["show", "a.ckpt", "a"]):
         command = arguments if len(arguments) > 2 else [arguments[0], "a.ckpt", *arguments[1:]]
-        for text in (on_terminal(*command, cwd=tmp_path, NO_COLOR="1", TERM="dumb"),):
+        for text in (_shown_on_terminal(*command, cwd=tmp_path, NO_COLOR="1", TERM="dumb"),):
             assert all(character.isprintable() or character == "\n" for character in text), command
     piped = raw("show", "a.ckpt", cwd=tmp_path).stdout.decode()
     assert all(character.isprintable() or character == "\n" for character in piped), "a pager passes them on"

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import pty
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +19,7 @@ from lit_hydra_bridge import RunRecord, compare, read_record
 from lit_hydra_bridge.errors import CheckpointError, CheckpointNotFoundError
 from lit_hydra_bridge.record.run_record import RECORD_KEY, ComposedConfig, HydraJob, SourceCode, Training
 from lit_hydra_bridge.reload.compare.comparison import Change, change_lines, config_changes
-from tests.support import App, lit_hydra, run
+from tests.support import App, lit_hydra, on_terminal, run
 
 TOOL = str(Path(sys.executable).with_name("lit-hydra"))
 HOSTILE = "\x1b[31mred\x1b]0;title\x07 \x9b2J\n\r\x08\u202edesrever\u200b"
@@ -365,28 +362,18 @@ def test_a_hostile_record_drives_no_terminal(app: App, tmp_path: Path) -> None:
         done = lit_hydra("diff", *arguments, cwd=tmp_path, check=False)
         assert (done.returncode, done.stderr) == (1, "")
         assert all(line.isprintable() for line in done.stdout.split("\n"))
-    shown = on_terminal("a.ckpt", "b.ckpt", "--all", cwd=tmp_path, NO_COLOR="1", TERM="dumb")
+    shown = _shown_on_terminal("a.ckpt", "b.ckpt", "--all", cwd=tmp_path, NO_COLOR="1", TERM="dumb")
     assert all(line.isprintable() for line in shown.split("\n")) and "red" in shown
 
 
-def on_terminal(*arguments: str, cwd: Path, **env: str) -> str:
-    master, slave = pty.openpty()
-    environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "80", **env}
-    process = subprocess.Popen([TOOL, "diff", *arguments], cwd=cwd, env=environment, stdout=slave, stderr=slave)
-    os.close(slave)
-    shown = b""
-    try:
-        while chunk := os.read(master, 65536):
-            shown += chunk
-    except OSError:  # Linux says EIO where the other side is closed
-        pass
-    os.close(master)
-    assert process.wait(60) == 1, shown
-    return shown.decode().replace("\r\n", "\n")
+def _shown_on_terminal(*arguments: str, cwd: Path, **env: str) -> str:
+    code, shown = on_terminal("diff", *arguments, cwd=cwd, **env)
+    assert code == 1, shown
+    return shown
 
 
 def test_a_terminal_gets_colours_and_the_same_text(app: App) -> None:
-    shown = on_terminal("one", "three", cwd=app.folder)
+    shown = _shown_on_terminal("one", "three", cwd=app.folder)
     codes = {code for part in shown.split("\x1b[")[1:] for code in part.partition("m")[0].split(";")}
     assert {"31", "32", "33"} <= codes <= {"", "0", "1", "31", "32", "33", "36"}, "the terminal's own colours"
     for code in ("0", "31", "32", "33", "1;36"):

@@ -333,6 +333,7 @@ def _with_wandb(shape: Shape, tmp_path: Path) -> Path:
         ["HERE", "--resume-key", "x"],
         ["HERE", "--verify", "-m"],
         ["HERE", "--json"],
+        ["HERE", "--at-commit", "--dry-run"],
         ["HERE", "--at-commit"],
     ],
 )

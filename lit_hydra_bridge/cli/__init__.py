@@ -41,7 +41,7 @@ Examples:
   lit-hydra diff a.ckpt b.ckpt               what differs between two runs
   lit-hydra check last.ckpt                  could this run be made again?
   lit-hydra rerun last.ckpt                  make it again
-  lit-hydra rerun last.ckpt --verify         and compare the weights bit by bit
+  lit-hydra rerun last.ckpt --verify         and compare the weights
   lit-hydra strip last.ckpt -o give-away.ckpt
   lit-hydra doctor                           is all installed as it should be?
 
