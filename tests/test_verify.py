@@ -125,7 +125,7 @@ def test_weights_are_compared_bit_by_bit(tmp_path: Path) -> None:
     a = saved("a", same=nan, zero=torch.tensor(0.0), half=torch.ones(2).half(), gone=torch.ones(1))
     b = saved("b", same=nan, zero=torch.tensor(-0.0), half=torch.ones(2), new=torch.ones(1), empty=torch.ones(0))
     changes, count = compare_weights(a, b)
-    assert count == 4
+    assert count == 6
     assert [(change.name, change.difference) for change in changes] == [
         ("zero", 0.0),
         ("half", None),

@@ -77,7 +77,7 @@ def _check(options: RerunOptions, *, verify: bool, as_json: bool, dry_run: bool)
     if verify and (options.multirun or options.resume or dry_run):
         raise Failure("--verify makes the same run again: it goes with none of -m, --resume and --dry-run")
     if options.at_commit and dry_run:
-        raise Failure("--at-commit runs in a worktree that is there only while it runs: --dry-run has no command to print")
+        raise Failure("--at-commit makes a worktree for the run alone, so with --dry-run there is no command to print")
     if as_json and not verify:
         raise Failure("--json is the form of --verify's verdict, and --verify was not given")
     if options.resume_key is not None and not options.resume:

@@ -170,10 +170,11 @@ def compare_weights(original: Path, again: Path) -> tuple[list[WeightChange], in
 
     a, b = (_tensors(load_checkpoint(path)) for path in (original, again))
     changes = []
-    for name in [*a, *(name for name in b if name not in a)]:
+    names = [*a, *(name for name in b if name not in a)]
+    for name in names:
         if change := _weight_change(name, a.get(name), b.get(name)):
             changes.append(change)
-    return changes, len(a)
+    return changes, len(names)
 
 
 def _tensors(checkpoint: dict[str, Any]) -> dict[str, Tensor]:
