@@ -357,3 +357,19 @@ def test_the_python_api(shape: Shape, trained: Path, tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", script, str(trained)], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert told(done)[0]["config"]["seed"] == 8
+
+
+def test_every_rank_of_ddp_gets_the_recorded_config(tmp_path: Path) -> None:
+    shape = groups_app(tmp_path / "app")
+    script = shape.app.folder / "train.py"
+    text = script.read_text().replace("trainer(max_epochs", "trainer(devices=2, strategy='ddp', max_epochs")
+    script.write_text(
+        text.replace("t.fit(", "print('RANK', t.global_rank, cfg.model.lr, cfg.callbacks.first.a)\n    t.fit(")
+    )
+    shape.train("epochs=1")
+    checkpoint = move_checkpoint(shape, tmp_path / "kept")
+    config = shape.app.folder / "conf/config.yaml"
+    config.write_text(config.read_text().replace("{a: 1}", "{a: 2}"))
+    done = shape.rerun(checkpoint, "model.lr=0.3", cwd=tmp_path)
+    assert sorted(re.findall(r"RANK (.+)", done.stdout)) == ["0 0.3 1", "1 0.3 1"]
+    assert done.stderr.count("has changed since this run") == 1
