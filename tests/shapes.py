@@ -22,6 +22,7 @@ TELL = """
     plain = OmegaConf.to_container(cfg, resolve=True, enum_to_str=True)
     told = dict(config=plain, num=OmegaConf.select(hydra_cfg, "job.num", throw_on_missing=False),
         cwd=os.getcwd(), output=hydra_cfg.runtime.output_dir, overrides=list(hydra_cfg.overrides.task),
+        choices={group: str(option) for group, option in hydra_cfg.runtime.choices.items() if "/" not in group},
         types={key: type(cfg[key]).__name__ for key in cfg})
     print("TOLD", json.dumps(told, default=str), flush=True)
 """

@@ -53,7 +53,10 @@ ALLOWED: dict[str, set[str]] = {
 
 
 # The record itself; and what is asked of here and now in the same words as it was asked then.
-SHARED_WITH_RELOAD = {f"{OURS}.record.{name}" for name in ("run_record", "plain", "source_code", "environment")}
+SHARED_WITH_RELOAD = {
+    f"{OURS}.record.{name}"
+    for name in ("run_record", "plain", "source_code", "environment", "redaction", "kept_copies", "trust")
+}
 
 
 @dataclass(frozen=True)

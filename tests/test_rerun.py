@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -173,6 +174,7 @@ def test_frozen_needs_no_config_files(edited: tuple[Shape, Path], tmp_path: Path
     recorded = read_record(checkpoint).config.resolved
     done = shape.rerun(checkpoint, "--frozen", "seed=9", "epochs=0", cwd=tmp_path)
     assert told(done)[0]["config"] == {**recorded, "seed": 9, "epochs": 0} and "has changed" not in done.stderr
+    assert told(done)[0]["choices"] == {"model": "small", "optimizer": "adam"}
     assert "seed=9" in told(done)[0]["overrides"] and "model.lr=0.25" in told(done)[0]["overrides"]
 
     (shape.app.folder / "conf/model/small.yaml").unlink()
@@ -205,6 +207,76 @@ def test_structured_configs_keep_their_types(tmp_path: Path) -> None:
     assert "seed: 5 -> 6" in done.stderr
     wrong = shape.rerun(checkpoint, "model.color=GREEN", cwd=tmp_path, check=False)
     assert wrong.returncode != 0 and told(wrong) == [], "the type still says what is allowed"
+
+
+def test_what_a_recorded_override_had_added_can_be_taken_away(tmp_path: Path) -> None:
+    shape = groups_app(tmp_path / "app")
+    shape.app.write("conf/net/deep.yaml", "# @package model\n{depth: 5}")
+    script = shape.app.folder / "conf/experiment/fast.yaml"
+    script.write_text("# @package _global_\nepochs: 1\nseed: 77\n")
+    shape.train("+experiment=fast", "+extra.k=1", "+net=deep", "+db.password=hunter2-xyz", "model.width=6")
+    checkpoint = move_checkpoint(shape, tmp_path / "kept")
+
+    def config(*arguments: str) -> Any:
+        return told(shape.rerun(checkpoint, "db.password=x", "epochs=0", *arguments, cwd=tmp_path))[0]["config"]
+
+    assert config()["extra"] == {"k": 1} and config()["seed"] == 77
+    assert config("~extra.k")["extra"] == {}
+    assert config("~experiment")["seed"] == 3
+    without = told(shape.rerun(checkpoint, "~db.password", "epochs=0", cwd=tmp_path))[0]["config"]
+    assert without["db"] == {}
+    # A mapping sets values in a group's package; it is no other option of it.
+    assert config("model={lr: 3}")["model"] == {"kind": "small", "lr": 3, "width": 6, "act": "relu", "depth": 5}
+    strict = shape.rerun(checkpoint, "db.password=x", "epochs=0", "--strict", cwd=tmp_path)
+    assert "has changed" not in strict.stderr and "password=x" not in strict.stderr
+
+
+def test_an_item_of_a_list_that_is_shorter_today(tmp_path: Path) -> None:
+    shape = groups_app(tmp_path / "app")
+    config = shape.app.folder / "conf/config.yaml"
+    text = config.read_text()
+    config.write_text(text + "list: [1, 2, 3]\n")
+    shape.train("epochs=1")
+    checkpoint = move_checkpoint(shape, tmp_path / "kept")
+    config.write_text(text + "list: [1, 2]\n")
+    done = shape.rerun(checkpoint, "list.1=5", "epochs=0", cwd=tmp_path)
+    assert told(done)[0]["config"]["list"] == [1, 5, 3]
+
+
+def test_a_global_option_that_says_what_the_app_says_today(tmp_path: Path) -> None:
+    shape = groups_app(tmp_path / "app")
+    shape.train("epochs=1")
+    checkpoint = move_checkpoint(shape, tmp_path / "kept")
+    config = shape.app.folder / "conf/config.yaml"
+    config.write_text(config.read_text().replace("seed: 3", "seed: 77"))
+    shape.app.write("conf/experiment/fast.yaml", "# @package _global_\n{epochs: 0, seed: 77}")
+    assert told(shape.rerun(checkpoint, "epochs=0", cwd=tmp_path))[0]["config"]["seed"] == 3
+    assert told(shape.rerun(checkpoint, "+experiment=fast", cwd=tmp_path))[0]["config"]["seed"] == 77
+
+
+def test_errors_are_about_what_the_user_wrote(shape: Shape, trained: Path, tmp_path: Path) -> None:
+    wrong = shape.rerun(trained, "model=nosuch", cwd=tmp_path, check=False)
+    assert wrong.returncode == 1 and "Could not find 'model/nosuch'" in wrong.stderr
+    assert "++" not in wrong.stderr.split("Could not")[1]
+    hydra = shape.rerun(trained, "hydra.rnu.dir=x", cwd=tmp_path, check=False)
+    assert hydra.returncode == 1 and "hydra.rnu" in hydra.stderr and "are left out" not in hydra.stderr
+
+
+def test_the_apps_own_compositions_are_its_own(tmp_path: Path) -> None:
+    shape = groups_app(tmp_path / "app")
+    script = shape.app.folder / "train.py"
+    composing = """
+    from hydra import compose, initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(os.path.abspath("conf"), version_base="1.3"):
+        print("OWN", compose("config", overrides=["seed=100"]).model.width)
+"""
+    script.write_text(script.read_text().replace("    if not cfg.epochs:", composing + "    if not cfg.epochs:"))
+    assert "OWN 4" in shape.train("model.width=7", "epochs=1").stdout
+    checkpoint = move_checkpoint(shape, tmp_path / "kept")
+    done = shape.rerun(checkpoint, "epochs=0", cwd=tmp_path)
+    assert "OWN 4" in done.stdout and told(done)[0]["config"]["model"]["width"] == 7
 
 
 # --- what the record has not
@@ -253,6 +325,18 @@ def test_a_fixed_run_folder_is_not_written_over(tmp_path: Path) -> None:
     assert {path: path.read_bytes() for path in (tmp_path / "fixed").rglob("*") if path.is_file()} == before
 
 
+def test_a_fixed_sweep_folder_is_not_written_over(tmp_path: Path) -> None:
+    shape = groups_app(tmp_path / "app")
+    config = shape.app.folder / "conf/config.yaml"
+    config.write_text(config.read_text() + f"hydra: {{sweep: {{dir: {tmp_path}/sw, subdir: '${{hydra.job.num}}'}}}}\n")
+    shape.train("-m", "seed=1,2", "epochs=1")
+    before = {path: path.read_bytes() for path in (tmp_path / "sw").rglob("*") if path.is_file()}
+    jobs = told(shape.rerun(tmp_path / "sw/1", "-m", "seed=8,9", "epochs=0", cwd=tmp_path))
+    folders = {Path(job["output"]).parent for job in jobs}
+    assert len(jobs) == 2 and len(folders) == 1 and folders.pop().name.startswith("sw-rerun-")
+    assert {path: path.read_bytes() for path in (tmp_path / "sw").rglob("*") if path.is_file()} == before
+
+
 # --- going on
 
 
@@ -295,7 +379,7 @@ def test_a_wandb_run_goes_on(shape: Shape, tmp_path: Path) -> None:
     record = read_record(_with_wandb(shape, tmp_path))
     (logger,) = record.loggers
     dry = shape.rerun(tmp_path, "--resume", "--dry-run", cwd=tmp_path)
-    assert logger.kind == "WandbLogger" and f"++log.id={logger.run_id}" in dry.stdout.replace("'", "")
+    assert logger.kind == "WandbLogger" and f"++log.id={logger.run_id}" in dry.stdout.replace("'", "").replace('"', "")
     assert "++log.resume=allow" in dry.stdout
 
 
@@ -329,6 +413,12 @@ def _with_wandb(shape: Shape, tmp_path: Path) -> Path:
         ["HERE", "lr=<redacted>"],
         ["HERE", "\x1b[31m=1"],
         ["HERE", "--cwd", "nowhere"],
+        ["HERE", "--cwd", ""],
+        ["HERE", "--cwd", "x" * 5000],
+        ["HERE", "--script", "x" * 5000],
+        ["HERE", "--resume", "--resume-key", ""],
+        ["HERE", "--resume", "--resume-key", "model"],
+        ["HERE", "--resume", "--resume-key", "extra.key[0]"],
         ["HERE", "--script", "nowhere.py"],
         ["HERE", "--resume-key", "x"],
         ["HERE", "--verify", "-m"],

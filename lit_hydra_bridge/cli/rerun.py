@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +22,15 @@ if TYPE_CHECKING:
 _MOST_LINES = 10
 
 
+class _GivenPath(click.Path):
+    """A path; an empty word comes from a variable that is not set, and must not mean the current folder."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not value and param is not None:
+            raise Failure(f"--{param.name} is empty; expected a path")
+        return super().convert(value, param, ctx)
+
+
 @click.command()
 @checkpoint_path
 @click.argument("overrides", nargs=-1, shell_complete=complete_config_key)
@@ -31,9 +42,17 @@ _MOST_LINES = 10
 @click.option("--resume-key", metavar="KEY", help="The config key that takes the checkpoint, if it has another name.")
 @click.option("--verify", is_flag=True, help="Compare what comes out with the checkpoint; exit code 1 if it differs.")
 @click.option("--json", "as_json", is_flag=True, help="With --verify: the verdict as JSON.")
-@click.option("--at-commit", is_flag=True, help="In a git worktree of the recorded commit, its diff applied.")
-@click.option("--cwd", type=click.Path(path_type=Path), help="The folder to run in; by default the recorded one.")
-@click.option("--script", type=click.Path(path_type=Path), help="The script to run, if it is no longer where it was.")
+@click.option("--at-commit", is_flag=True, help="In a worktree of the recorded commit and diff.")
+@click.option(
+    "--cwd",
+    type=_GivenPath(path_type=Path),
+    help="The folder to run in; by default the recorded one.",
+)
+@click.option(
+    "--script",
+    type=_GivenPath(path_type=Path),
+    help="The script to run, if the recorded one is gone.",
+)
 def rerun(path: str, overrides: tuple[str, ...], dry_run: bool, verify: bool, as_json: bool, **how: Any) -> None:
     """Make the run that wrote the checkpoint at PATH again.
 
@@ -56,7 +75,7 @@ def rerun(path: str, overrides: tuple[str, ...], dry_run: bool, verify: bool, as
       lit-hydra rerun last.ckpt -- --cfg job
 
     \b
-    Exit code: the program's own, or 2 if it can't be run.
+    Exit code: the program's own; 1 if --strict stops it, 2 if it can't be run.
     With --verify: 0 if all is bit-identical, 1 if not, 2 if that can't be told.
     """
     from lit_hydra_bridge.reload.rerun.plan import RerunOptions, prepared, run
@@ -65,11 +84,12 @@ def rerun(path: str, overrides: tuple[str, ...], dry_run: bool, verify: bool, as
     _check(options, verify=verify, as_json=as_json, dry_run=dry_run)
     new, flags = _split(overrides)
     new = [*new, *_asked_secrets(path, new, options)]
-    if verify:
-        _verify(path, new, options, as_json=as_json)
-    with prepared(path, new, options, flags=flags, tell=_say, remake=not dry_run) as plan:
-        _announce(path, plan, to_stdout=dry_run)
-        status = 0 if dry_run else run(plan)
+    with _cleaning_up_when_ended():
+        if verify:
+            _verify(path, new, options, as_json=as_json)
+        with prepared(path, new, options, flags=flags, tell=_say, remake=not dry_run) as plan:
+            _announce(path, plan, to_stdout=dry_run)
+            status = 0 if dry_run else run(plan)
     sys.exit(status)
 
 
@@ -117,7 +137,29 @@ def _announce(path: str, plan: Plan, *, to_stdout: bool) -> None:
         _say("Not as it was then:")
         for line in differences:
             _say(f"  {line}")
-    click.echo(printable(plan.shell()), err=not to_stdout)
+    # What is announced may end up in a log; who asks for the command alone wants it whole.
+    click.echo(printable(plan.shell()), err=False) if to_stdout else _say(_without_secrets(plan).shell())
+
+
+def _without_secrets(plan: Plan) -> Plan:
+    from dataclasses import replace
+
+    from lit_hydra_bridge.record.redaction import Redactor
+
+    return replace(plan, command=Redactor({}).arguments(plan.command))
+
+
+@contextlib.contextmanager
+def _cleaning_up_when_ended() -> Iterator[None]:
+    """A signal that ends us while no program runs leaves no folder and no worktree behind."""
+
+    def end(number: int, _: Any) -> None:
+        sys.exit(128 + number)
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, end)
+    yield
 
 
 def _verify(path: str, overrides: list[str], options: RerunOptions, *, as_json: bool) -> None:

@@ -166,7 +166,7 @@ def _loading(original: Callable[..., Any]) -> Callable[..., Any]:
         if not is_on():
             return original(path_or_url, *args, **kwargs)
         undecided = decides_itself and len(args) < 2 and kwargs.get("weights_only") is None
-        if undecided and trust.wrote(path_or_url):
+        if undecided and (trust.wrote(path_or_url) or trust.is_named_trusted(path_or_url)):
             kwargs["weights_only"] = False
         try:
             checkpoint = original(path_or_url, *args, **kwargs)

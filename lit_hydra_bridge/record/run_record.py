@@ -27,6 +27,9 @@ _MAX_DIFF_BYTES: Final = 64 * 1024 * 1024
 # A job that is preempted and resumed again and again must not carry all its configs in each checkpoint.
 ANCESTORS_WITH_CONFIG: Final = 5
 
+# What stands where something was taken out: a secret, or, by `strip --private`, a place.
+PLACEHOLDER: Final = re.compile(r"<(?:redacted|path|cwd|root|output_dir|sweep_dir)>")
+
 _MAX_VALUES: Final = 500_000
 
 T = TypeVar("T")
@@ -153,7 +156,7 @@ class Ancestor:
     commit: str | None = None
     config: str | None = None
     """The composed config as YAML; None where it equals that of the run which carries this lineage, or, from the
-    sixth ancestor on, where it was left out."""
+    sixth ancestor on, where it was left out. Empty where `strip --private` removed it."""
 
 
 @dataclass(frozen=True, kw_only=True)

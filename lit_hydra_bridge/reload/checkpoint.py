@@ -165,7 +165,7 @@ def _record_data(file: IO[bytes], name: str) -> object:
     if not isinstance(checkpoint, dict) or RECORD_KEY not in checkpoint:
         raise NoRecordError(
             f"{name}: this checkpoint has no record of how it was made: it was saved without lit-hydra-bridge, "
-            "outside a Hydra job, or with LIT_HYDRA_BRIDGE=off"
+            "outside a Hydra job, or with LIT_HYDRA_BRIDGE=off; or lit-hydra strip took it out"
         )
     data: object = checkpoint[RECORD_KEY]
     if not _is_small_tree(data):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lit_hydra_bridge.errors import BridgeError, NoRecordError
-from lit_hydra_bridge.record.run_record import ComposedConfig
+from lit_hydra_bridge.record.run_record import ANCESTORS_WITH_CONFIG, ComposedConfig
 from lit_hydra_bridge.reload.checkpoint import read_record
 from lit_hydra_bridge.reload.config import config_of
 
@@ -74,28 +74,15 @@ def _ancestor_step(ancestor: Ancestor) -> Step:
     )
 
 
-# As many ancestors as a recorder keeps the config of.
-_WITH_CONFIG = 5
-
-
 def _config_texts(record: RunRecord) -> list[str | None]:
-    """Return each ancestor's composed config as YAML; None where it is not known.
-
-    A recorder leaves out what equals the config of the run that it writes for. A run in between may have left one
-    out as well, because it equalled *its* config: so only while no other config came in between is it certain which
-    was meant. Otherwise the ancestor's own checkpoint is asked, if it is here.
-    """
-    own = record.config.composed
-    all_equal = True
+    """Return each ancestor's composed config as YAML; None where it is not known, and its checkpoint not here."""
     texts: list[str | None] = []
     for index, ancestor in enumerate(record.lineage):
-        text = ancestor.config
-        if text is None and index < _WITH_CONFIG and all_equal:
-            text = own
-        if text is None:
+        equal = ancestor.config is None and index < ANCESTORS_WITH_CONFIG
+        text = record.config.composed if equal else ancestor.config
+        if not text:
             found = recorded_at(local_checkpoint(ancestor.checkpoint, *folders_of(record)))
             text = found.config.composed if found is not None and found.run_id == ancestor.run_id else None
-        all_equal = all_equal and text == own
         texts.append(text)
     return texts
 

@@ -13,7 +13,7 @@ from typing import Any
 from lit_hydra_bridge.errors import RerunError
 from lit_hydra_bridge.record.run_record import ANCESTORS_WITH_CONFIG, Ancestor, RunRecord
 from lit_hydra_bridge.reload.rerun import overrides as override_texts
-from lit_hydra_bridge.reload.rerun.copies import find_copy, keeping
+from lit_hydra_bridge.reload.rerun.copies import find_copy, how_it_ended, keeping
 from lit_hydra_bridge.reload.rerun.plan import RerunOptions, plan_rerun, run
 from lit_hydra_bridge.reload.rerun.program import find_program
 
@@ -41,12 +41,17 @@ def remade_ancestors(
 
 def missing_starts(record: RunRecord) -> list[tuple[str, Ancestor]]:
     """Return the config keys that name an ancestor's checkpoint which is gone, each with that ancestor."""
+    return [(key, ancestor) for key, path, ancestor in starts(record) if not Path(path).exists()]
+
+
+def starts(record: RunRecord) -> list[tuple[str, str, Ancestor]]:
+    """Return the config keys that name an ancestor's checkpoint, each with that path and that ancestor."""
     by_path = {ancestor.checkpoint: ancestor for ancestor in record.lineage if ancestor.checkpoint}
     found = []
     for key, value in _texts(record.config.resolved):
         ancestor = by_path.get(value) or by_path.get(str(Path(record.entry.cwd, value)))
-        if ancestor is not None and "://" not in value and not Path(str(ancestor.checkpoint)).exists():
-            found.append((key, ancestor))
+        if ancestor is not None and "://" not in value:
+            found.append((key, str(ancestor.checkpoint), ancestor))
     return found
 
 
@@ -76,8 +81,8 @@ def _remake(
     found = find_copy(folder / "copies", Path(str(ancestor.checkpoint)).name)
     if found is None:
         raise RerunError(
-            f"{ancestor.checkpoint}: the run that wrote it was made again (exit status {status}), and wrote no "
-            f"checkpoint at step {ancestor.global_step}; give another one as an override of the key that names it"
+            f"{ancestor.checkpoint}: the run that wrote it {how_it_ended(status)}, and wrote no checkpoint "
+            f"at step {ancestor.global_step}; give another one as an override of the key that names it"
         )
     return found
 
@@ -90,7 +95,7 @@ def as_record(record: RunRecord, ancestor: Ancestor) -> RunRecord:
     """
     assert record.hydra is not None
     place = record.lineage.index(ancestor)
-    if ancestor.config is None and place >= ANCESTORS_WITH_CONFIG:
+    if ancestor.config == "" or (ancestor.config is None and place >= ANCESTORS_WITH_CONFIG):
         raise RerunError(f"{ancestor.checkpoint}: it is gone, and its run's config is not in the lineage any more")
     composed = ancestor.config if ancestor.config is not None else record.config.composed
     return dataclasses.replace(

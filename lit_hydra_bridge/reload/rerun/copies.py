@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-_KEEP: Final = "LIT_HYDRA_BRIDGE_KEEP"
+from lit_hydra_bridge.record.kept_copies import KEEP
+
 _VERSION: Final = re.compile(r"-v\d+(?=\.ckpt$)")
 
 
@@ -21,7 +22,7 @@ def keeping(folder: Path, global_step: int | None) -> Iterator[dict[str, str]]:
     """Give the environment in which a run keeps the checkpoints of this step (None: of all) in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     # Copies are made by what the bridge puts into Lightning, so it must be on.
-    yield {_KEEP: json.dumps({"folder": str(folder), "global_step": global_step}), "LIT_HYDRA_BRIDGE": "on"}
+    yield {KEEP: json.dumps({"folder": str(folder), "global_step": global_step}), "LIT_HYDRA_BRIDGE": "on"}
 
 
 def find_copy(folder: Path, name: str) -> Path | None:
@@ -37,3 +38,8 @@ def find_copy(folder: Path, name: str) -> Path | None:
 def _without_version(name: str) -> str:
     """Lightning adds `-v1` where a file of the name is there already."""
     return _VERSION.sub("", name)
+
+
+def how_it_ended(status: int) -> str:
+    """Say what an exit status means for a run that was to write a checkpoint."""
+    return f"was started again and failed (exit status {status})" if status else "was made again"

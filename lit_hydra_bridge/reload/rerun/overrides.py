@@ -6,11 +6,11 @@ Hydra's own parser reads them, so what counts as the same key is what Hydra take
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from lit_hydra_bridge.errors import RerunError
-from lit_hydra_bridge.record.run_record import REDACTED
+from lit_hydra_bridge.record.run_record import PLACEHOLDER
 from lit_hydra_bridge.text import one_line
 
 # Where a run writes and how it is launched belong to that run: the same run again is another one. The job's number
@@ -49,18 +49,18 @@ def parse(texts: Iterable[str]) -> list[Any]:
 
 
 def parse_recorded(texts: Iterable[str]) -> list[Any]:
-    """The same for recorded overrides, in which a secret stands as `<redacted>`: no value that Hydra can read."""
+    """The same for recorded overrides, in which `<redacted>` and its like are no values that Hydra can read."""
     result = []
     for text in texts:
-        (override,) = parse([text.replace(REDACTED, "redacted")])
+        (override,) = parse([PLACEHOLDER.sub("redacted", text)])
         override.input_line = text
         result.append(override)
     return result
 
 
 def is_redacted(override: Any) -> bool:
-    """Tell whether a recorded override has lost its secret, and so can't be given again."""
-    return REDACTED in str(override.input_line)
+    """Tell whether a recorded override has lost its value, and so can't be given again."""
+    return PLACEHOLDER.search(str(override.input_line)) is not None
 
 
 def quoted(text: str) -> str:
@@ -76,7 +76,9 @@ def quoted(text: str) -> str:
 
 def replayed_hydra_overrides(recorded: Iterable[str]) -> list[str]:
     """Return those of the recorded `hydra.…` overrides that a run made again shares with the first one."""
-    return [text for text in recorded if not text.lstrip("+~").startswith(_ONE_RUN_ONLY) and REDACTED not in text]
+    return [
+        text for text in recorded if not text.lstrip("+~").startswith(_ONE_RUN_ONLY) and not PLACEHOLDER.search(text)
+    ]
 
 
 def without_recorded(given: Sequence[Any], recorded: Sequence[Any]) -> list[Any]:
@@ -85,7 +87,12 @@ def without_recorded(given: Sequence[Any], recorded: Sequence[Any]) -> list[Any]
     return [override for override in given if _identity(override) not in known]
 
 
-def merged(recorded: Sequence[Any], new: Sequence[Any], choices: Mapping[str, Any]) -> list[str]:
+def merged(
+    recorded: Sequence[Any],
+    new: Sequence[Any],
+    choices: Mapping[str, Any],
+    packages: Mapping[str, Collection[str]] | None = None,
+) -> list[str]:
     """Return one list of overrides, as text: the recorded ones, changed by the new ones.
 
     A new one takes the place of the recorded one with the same key, and its `+` with it. Where it picks another
@@ -94,19 +101,18 @@ def merged(recorded: Sequence[Any], new: Sequence[Any], choices: Mapping[str, An
     Args:
         recorded, new: Hydra's `Override` objects.
         choices: the config groups of the run and their options.
+        packages: the dotted keys where newly picked options are put, by group; None goes by the groups' names.
     """
     by_key = {key_of(override): override for override in recorded}
     keys = {key_of(override) for override in new}
-    replaced = [
-        package_of(key) for override in new if (key := key_of(override)) in choices and _differs(override, choices)
-    ]
+    groups = [key_of(override) for override in new if picks_another(override, choices)]
+    replaced = [place for group in groups for place in (*(packages or {}).get(group, ()), package_of(group))]
     kept = [
         str(override.input_line)
         for key, override in by_key.items()
         if key not in keys and not is_redacted(override) and not any(_is_inside(key, package) for package in replaced)
     ]
-    added = (_with_prefix_of(override, by_key.get(key_of(override)), choices) for override in new)
-    return kept + [text for text in added if text is not None]
+    return kept + [text for override in new for text in _in_place_of(by_key.get(key_of(override)), override, choices)]
 
 
 def key_of(override: Any) -> str:
@@ -122,12 +128,15 @@ def package_of(group: str) -> str:
 
 
 def picks_another(override: Any, choices: Mapping[str, Any]) -> bool:
-    """Tell whether an override chooses another option of a config group than the run had."""
-    return key_of(override) in choices and _differs(override, choices)
-
-
-def _differs(override: Any, choices: Mapping[str, Any]) -> bool:
+    """Tell whether an override chooses another option of a config group than the run had, or none."""
+    if not is_choice(override, choices):
+        return False
     return bool(override.is_delete() or override.value() != choices[key_of(override)])
+
+
+def is_choice(override: Any, choices: Mapping[str, Any]) -> bool:
+    """Tell whether an override chooses an option of a config group; a mapping sets values in its package instead."""
+    return key_of(override) in choices and not isinstance(override.value(), dict)
 
 
 def _identity(override: Any) -> tuple[str, str, str]:
@@ -140,12 +149,13 @@ def _is_inside(key: str, package: str) -> bool:
     return bool(package) and f"{key}.".startswith(f"{package}.") and "@" not in key and "/" not in key
 
 
-def _with_prefix_of(new: Any, old: Any, choices: Mapping[str, Any]) -> str | None:
+def _in_place_of(old: Any, new: Any, choices: Mapping[str, Any]) -> list[str]:
     text = str(new.input_line)
     if old is None or not (old.is_add() or old.is_force_add()):
-        return text
+        return [text]
     if new.is_delete():
-        return None  # what the recorded override added is not there to be deleted
+        # What the recorded override added is added first, so that it is there to be deleted.
+        return [f"++{key_of(old)}=redacted" if is_redacted(old) else str(old.input_line), text]
     if new.is_add() or new.is_force_add():
-        return text
-    return ("+" if key_of(new) in choices else "++") + text
+        return [text]
+    return [("+" if is_choice(new, choices) else "++") + text]

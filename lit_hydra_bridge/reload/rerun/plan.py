@@ -7,6 +7,7 @@ record.config     -> recompose.py  in the started process: what Hydra composes b
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import signal
@@ -19,11 +20,14 @@ from pathlib import Path
 from typing import Any
 
 from lit_hydra_bridge.errors import RerunError
-from lit_hydra_bridge.record.run_record import REDACTED, RunRecord
+from lit_hydra_bridge.record.run_record import PLACEHOLDER, RunRecord
+from lit_hydra_bridge.record.trust import TRUSTED
 from lit_hydra_bridge.reload.checkpoint import checkpoint_path, read_record
+from lit_hydra_bridge.reload.config import config_of
 from lit_hydra_bridge.reload.rerun import overrides as override_texts
 from lit_hydra_bridge.reload.rerun.program import Program, find_program
 from lit_hydra_bridge.reload.rerun.recompose import MODE, RERUN
+from lit_hydra_bridge.reload.rerun.three_way import plain_config, redacted_keys
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,16 +149,20 @@ def plan_rerun(
     """
     if record.hydra is None:
         raise RerunError("the run had no Hydra job, so there are no overrides to give again")
+    config_of(record, False)  # a config that can't be read is told here, and not in the app
     added = list(overrides)
     if options.resume:
         from lit_hydra_bridge.reload.rerun.resume import resume_overrides
 
-        added = [*resume_overrides(record, source, options.resume_key), *added]
+        added = [*resume_overrides(record, source, options.resume_key, override_texts.parse(overrides)), *added]
     new = override_texts.parse(added)
+    groups = [override_texts.key_of(each) for each in new if override_texts.is_choice(each, record.hydra.choices)]
+    if options.frozen and groups:
+        raise RerunError(f"--frozen leaves the app's config files out, so there is no option of {groups[0]} to choose")
     if missing := missing_secrets(record, [override_texts.key_of(override) for override in new], frozen=options.frozen):
         raise RerunError(
-            f"the record holds no secrets, and the run needs {' and '.join(missing)}: give "
-            f"{' '.join(f'{key}=...' for key in missing)}"
+            f"the record does not hold {' and '.join(missing)} (a secret, or removed by strip), and the run needs it: "
+            f"give {' '.join(f'{key}=...' for key in missing)}"
         )
     recorded = override_texts.parse_recorded(
         [*record.hydra.overrides, *override_texts.replayed_hydra_overrides(record.hydra.hydra_overrides)]
@@ -166,7 +174,11 @@ def plan_rerun(
         command=[*command, "-m"] if options.multirun else command,
         cwd=program.cwd,
         code=program.code,
-        environment={RERUN: source, **({MODE: ",".join(mode)} if mode else {})},
+        environment={
+            RERUN: source,
+            **({MODE: ",".join(mode)} if mode else {}),
+            **_trusted(record, source, new, options),
+        },
     )
 
 
@@ -182,22 +194,22 @@ def missing_secrets(record: RunRecord, given: Sequence[str], *, frozen: bool) ->
         return []
     keys: list[str] = []
     for text in record.hydra.overrides:
-        if REDACTED in text:
+        if PLACEHOLDER.search(text):
             key = text.partition("=")[0].lstrip("+~")
             keys += [name for name in record.config.redacted if f"{name}.".startswith(f"{key}.")] or [key]
     if frozen:
-        from lit_hydra_bridge.reload.config import config_of
-        from lit_hydra_bridge.reload.rerun.three_way import plain_config
-
-        keys += _redacted_keys(plain_config(config_of(record, False)))
+        keys += redacted_keys(plain_config(config_of(record, False)))
     return [key for key in dict.fromkeys(keys) if not any(f"{key}.".startswith(f"{have}.") for have in given)]
 
 
-def _redacted_keys(value: Any, path: str = "") -> list[str]:
-    if isinstance(value, dict | list):
-        items = value.items() if isinstance(value, dict) else enumerate(value)
-        return [key for name, item in items for key in _redacted_keys(item, f"{path}.{name}".lstrip("."))]
-    return [path] if isinstance(value, str) and REDACTED in value else []
+def _trusted(record: RunRecord, source: str, new: Sequence[Any], options: RerunOptions) -> dict[str, str]:
+    """Name the checkpoints that the run is started from: who runs the code of one trusts what it holds."""
+    from lit_hydra_bridge.reload.rerun.ancestors import starts
+
+    keys = {key for key, _, _ in starts(record)}
+    given = [str(override.value()) for override in new if override_texts.key_of(override) in keys]
+    paths = [*([source] if options.resume else []), *(path for _, path, _ in starts(record)), *given]
+    return {TRUSTED: json.dumps(paths)} if paths else {}
 
 
 def _job_overrides(record: RunRecord, new: Sequence[Any], options: RerunOptions) -> list[str]:
@@ -215,10 +227,17 @@ def _job_overrides(record: RunRecord, new: Sequence[Any], options: RerunOptions)
 
 
 def run(plan: Plan, environment: dict[str, str] | None = None) -> int:
-    """Run a plan to its end, and return its exit status; signals that would end us go to it instead."""
-    process = subprocess.Popen(
-        plan.command, cwd=plan.cwd, env={**os.environ, **plan.environment, **(environment or {})}
-    )
+    """Run a plan to its end, and return its exit status; signals that would end us go to it instead.
+
+    Raises:
+        RerunError: it can't be started.
+    """
+    try:
+        process = subprocess.Popen(
+            plan.command, cwd=plan.cwd, env={**os.environ, **plan.environment, **(environment or {})}
+        )
+    except (OSError, ValueError) as error:
+        raise RerunError(f"the program can't be started: {error}") from None
     with _forwarding(process):
         status = process.wait()
     return status if status >= 0 else 128 - status
@@ -226,18 +245,29 @@ def run(plan: Plan, environment: dict[str, str] | None = None) -> int:
 
 @contextmanager
 def _forwarding(process: subprocess.Popen[bytes]) -> Iterator[None]:
-    """A terminal's Ctrl-C reaches the program by itself; we only have to stay until it has ended."""
+    """Pass signals on, and stay until the program has ended."""
 
     def pass_on(number: int, _: Any) -> None:
         with suppress(OSError):
             process.send_signal(number)
 
-    handlers: dict[int, Any] = {}
+    # A terminal's Ctrl-C reaches the program by itself; twice would be a second Ctrl-C.
+    wanted: dict[int, Any] = {signal.SIGTERM: pass_on, signal.SIGHUP: pass_on}
+    wanted[signal.SIGINT] = signal.SIG_IGN if _is_in_foreground() else pass_on
+    before: dict[int, Any] = {}
     with suppress(ValueError):  # only the main thread may set handlers; elsewhere there is nothing to forward
-        handlers[signal.SIGINT] = signal.signal(signal.SIGINT, signal.SIG_IGN)
-        handlers[signal.SIGTERM] = signal.signal(signal.SIGTERM, pass_on)
+        for number, handler in wanted.items():
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+                before[number] = signal.signal(number, handler)
     try:
         yield
     finally:
-        for number, handler in handlers.items():
+        for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _is_in_foreground() -> bool:
+    try:
+        return os.tcgetpgrp(0) == os.getpgrp()
+    except OSError:  # no terminal
+        return False

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
+import re
 import shutil
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -14,6 +17,10 @@ from lit_hydra_bridge.record.run_record import Entry, RunRecord
 
 # Flags of Hydra's own that say what is composed; all others say what is done with it, once.
 _KEPT_FLAGS: Final = {"config_path": "--config-path", "config_name": "--config-name", "config_dir": "--config-dir"}
+# Letters may stand together: -um pkg.train, -uW ignore.
+_PYTHON_OPTION: Final = re.compile(
+    r"-(?P<flags>[bBdEIOPqsSuv]*)(?:(?P<ends>[mc].*)|(?P<name>[WX])(?P<value>.*))?", re.DOTALL
+)
 _FLAGS_WITH_VALUE: Final = ("--package", "-p", "--cfg", "-c", "--experimental-rerun")
 _FLAGS: Final = (
     "--help", "-h", "--hydra-help", "--version", "--resolve", "--run", "-r", "--multirun", "-m", "--shell-completion",
@@ -61,17 +68,25 @@ def find_program(record: RunRecord, *, cwd: Path | None = None, script: Path | N
 
 def _working_folder(entry: Entry, cwd: Path | None) -> Path:
     if cwd is not None:
-        if not cwd.is_dir():
+        if not _is_there(cwd, Path.is_dir):
             raise RerunError(f"{cwd}: there is no such folder to run in")
         return cwd.absolute()
     recorded = Path(entry.cwd) if entry.cwd else Path.cwd()
-    return recorded if recorded.is_dir() else Path.cwd()
+    return recorded if _is_there(recorded, Path.is_dir) else Path.cwd()
+
+
+def _is_there(path: Path, kind: Callable[[Path], bool]) -> bool:
+    """Whatever stands in a record or on a command line: what can't be a path is not there."""
+    try:
+        return kind(path)
+    except (OSError, ValueError):
+        return False
 
 
 def _start(record: RunRecord, folder: Path, script: Path | None) -> list[str]:
     entry = record.entry
     if script is not None:
-        if not script.is_file():
+        if not _is_there(script, Path.is_file):
             raise RerunError(f"{script}: there is no such script to run")
         return [str(script.absolute())]
     if record.hydra is None or entry.task_function is None:
@@ -83,11 +98,11 @@ def _start(record: RunRecord, folder: Path, script: Path | None) -> list[str]:
     if task_module not in ("__main__", "__mp_main__"):
         return _start_of_imported(entry, task_module, task_name, folder)
     if not _was_started_by_a_launcher(entry):
-        return ["-m", entry.module] if entry.module else [_existing(entry.script, folder)]
+        return ["-m", _findable(entry.module, folder)] if entry.module else [_existing(entry.script, folder, entry.cwd)]
     # In the process of a launcher's job only the task's own file tells what was started.
     if _is_in_package(record):
         return ["-m", _module_name(Path(str(entry.task_file)))]
-    return [_existing(entry.task_file, folder)]
+    return [_existing(entry.task_file, folder, entry.cwd)]
 
 
 def _start_of_imported(entry: Entry, module: str, name: str, folder: Path) -> list[str]:
@@ -95,8 +110,12 @@ def _start_of_imported(entry: Entry, module: str, name: str, folder: Path) -> li
     if _was_started_by_a_launcher(entry):
         return ["-c", f"from {module} import {name.partition('.')[0]} as main; main()"]
     if entry.module:
-        return ["-m", entry.module]
-    if entry.script and Path(entry.script).suffix not in (".py", ".pyw") and not Path(entry.script).is_file():
+        return ["-m", _findable(entry.module, folder)]
+    if (
+        entry.script
+        and Path(entry.script).suffix not in (".py", ".pyw")
+        and not _is_there(Path(entry.script), Path.is_file)
+    ):
         name = Path(entry.script).name
         beside = Path(sys.executable).with_name(name)
         found = str(beside) if beside.is_file() else shutil.which(name)
@@ -106,19 +125,37 @@ def _start_of_imported(entry: Entry, module: str, name: str, folder: Path) -> li
                 "brings it, or name a script with --script"
             )
         return [found]
-    return [_existing(entry.script, folder)]
+    return [_existing(entry.script, folder, entry.cwd)]
 
 
-def _existing(script: str | None, folder: Path) -> str:
+def _existing(script: str | None, folder: Path, cwd: str) -> str:
     if script is None:
         raise RerunError("the record does not say which script was run; name it with --script")
     path = Path(script)
-    if not path.is_file():
+    if not _is_there(path, Path.is_file) and path.is_relative_to(cwd or "."):
+        path = folder / path.relative_to(cwd or ".")  # the whole folder may have moved
+    if not _is_there(path, Path.is_file):
         raise RerunError(
-            f"the run was started from {script}, and there is no such file here; say where it is now with --script, or "
-            "get it from the recorded commit with --at-commit"
+            f"the run was started from {script}, and there is no such file here; say where it is now with "
+            "--script or --cwd, or get it from the recorded commit with --at-commit"
         )
     return str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)
+
+
+def _findable(module: str, folder: Path) -> str:
+    """Return the module's name, if its package can be found without running anything of it."""
+    top = module.partition(".")[0]
+    here = any(_is_there(folder / name, Path.exists) for name in (top, f"{top}.py"))
+    try:
+        found = here or importlib.util.find_spec(top) is not None
+    except (ImportError, ValueError):
+        found = False
+    if not found:
+        raise RerunError(
+            f"the run was started by python -m {module}, and there is no {top!r} in {folder} or installed; say "
+            "with --cwd where it is now"
+        )
+    return module
 
 
 def _was_started_by_a_launcher(entry: Entry) -> bool:
@@ -161,11 +198,20 @@ def _module_name(file: Path) -> str:
 
 
 def _interpreter_options(entry: Entry) -> list[str]:
+    """Return Python's own options. A record is a claim: none is taken over that runs something or asks for input."""
     options: list[str] = []
     rest = entry.orig_argv[1:]
-    while rest and rest[0].startswith("-") and rest[0] not in ("-m", "-c", "-"):
-        takes_value = rest[0] in ("-X", "-W", "--check-hash-based-pycs")
-        options, rest = [*options, *rest[: 1 + takes_value]], rest[1 + takes_value :]
+    while rest and (found := _PYTHON_OPTION.fullmatch(rest[0])):
+        if found["flags"]:
+            options.append(f"-{found['flags']}")
+        if found["ends"]:  # -m and -c, with or without letters before them, are the program
+            break
+        if found["name"]:
+            value = found["value"] or (rest[1] if len(rest) > 1 else "")
+            options += [f"-{found['name']}", value]
+            rest = rest[1:] if found["value"] else rest[2:]
+        else:
+            rest = rest[1:]
     return options
 
 

@@ -17,23 +17,30 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any, Final
 
-from lit_hydra_bridge.errors import BridgeError
-from lit_hydra_bridge.reload.compare.config_changes import change_lines, config_changes
+from lit_hydra_bridge.errors import BridgeError, RerunError
 from lit_hydra_bridge.reload.config import config_of
 from lit_hydra_bridge.reload.rerun import overrides as override_texts
-from lit_hydra_bridge.reload.rerun.three_way import fill_redacted, leaf_paths, plain_config, put_back
-from lit_hydra_bridge.text import one_line, printable
+from lit_hydra_bridge.reload.rerun.drift import drift_lines, tell
+from lit_hydra_bridge.reload.rerun.three_way import (
+    AS_COMPOSED,
+    fill_redacted,
+    leaves,
+    plain_config,
+    put_back,
+    redacted_keys,
+    walk_leaves,
+)
+from lit_hydra_bridge.text import one_line
 
 RERUN: Final = "LIT_HYDRA_BRIDGE_RERUN"
 """Environment variable: the checkpoint whose run is made again, or a record as JSON."""
 MODE: Final = "LIT_HYDRA_BRIDGE_RERUN_MODE"
 """Environment variable: `strict`, `frozen`, or both with a comma."""
-_TOLD: Final = "LIT_HYDRA_BRIDGE_RERUN_TOLD"
+_OWN: Final = "LIT_HYDRA_BRIDGE_RERUN_FOLDER"
 _MARK: Final = "__lit_hydra_bridge__"
-_MOST_LINES: Final = 40
-_DRIFT: Final = "lit-hydra rerun: the app's config has changed since this run (used: recorded -> not used: today):"
 
 
 def install() -> None:
@@ -49,9 +56,8 @@ def install() -> None:
         ConfigLoaderImpl._load_configuration_impl = wrapped
 
 
-def is_frozen() -> bool:
-    """Tell whether the app's own config files are left out."""
-    return "frozen" in os.environ.get(MODE, "").split(",")
+def _is_set(mode: str) -> bool:
+    return mode in os.environ.get(MODE, "").split(",")
 
 
 def _wrapped(original: Callable[..., Any]) -> Callable[..., Any]:
@@ -59,7 +65,7 @@ def _wrapped(original: Callable[..., Any]) -> Callable[..., Any]:
     def _load_configuration_impl(
         self: Any, config_name: str | None, overrides: list[str], run_mode: Any, *args: Any, **kwargs: Any
     ) -> Any:
-        from hydra.errors import ConfigCompositionException, HydraException
+        from hydra.errors import ConfigCompositionException
         from omegaconf.errors import OmegaConfBaseException
 
         # Hydra 1.4 hands the same overrides on in parsed form.
@@ -68,19 +74,29 @@ def _wrapped(original: Callable[..., Any]) -> Callable[..., Any]:
         def compose(name: str | None, texts: Sequence[str]) -> Any:
             try:
                 return original(self, name, list(texts), run_mode, *args, **others)
-            except (OmegaConfBaseException, ValueError) as error:
+            except (OmegaConfBaseException, ValueError, TypeError) as error:
                 raise ConfigCompositionException(str(error)) from error
 
         try:
             record = _record()
-            if record.hydra is None or config_name != record.hydra.config_name:
-                # Another config, which the app composes by itself.
+            if record.hydra is None or config_name != record.hydra.config_name or _is_inside_a_task():
+                # Another config, or another composition, of the app's own.
                 return original(self, config_name, overrides, run_mode, *args, **kwargs)
             return _Recomposition(record, self, config_name, overrides, run_mode, compose).config()
         except BridgeError as error:
-            raise HydraException(f"lit-hydra rerun: {error}") from None
+            raise ConfigCompositionException(f"lit-hydra rerun: {error}") from None
 
     return _load_configuration_impl
+
+
+def _is_inside_a_task() -> bool:
+    """A task may compose by itself, with what it passes to Hydra's compose API; launchers compose before the task."""
+    frame: FrameType | None = sys._getframe()
+    while frame is not None:
+        if frame.f_code.co_name == "run_job" and frame.f_globals.get("__name__") == "hydra.core.utils":
+            return True
+        frame = frame.f_back
+    return False
 
 
 @functools.cache
@@ -109,44 +125,77 @@ class _Recomposition:
         new = override_texts.without_recorded(
             [override for override in given if not override.is_hydra_override()], recorded
         )
-        compose = self._frozen if is_frozen() else self._merged
+        compose = self._frozen if _is_set("frozen") else self._merged
         config = compose(hydra_given, recorded, new)
         self._beside_the_original(config, given)
         return config
 
     def _merged(self, hydra_given: list[str], recorded: list[Any], new: list[Any]) -> Any:
-        from hydra.errors import HydraException
-
         problems: list[str] = []
         texts = [str(override.input_line) for override in recorded if not override_texts.is_redacted(override)]
-        try:
-            base = self._base(hydra_given, texts, problems)
-        except HydraException as error:
-            problems.append(f"the app's files can't be composed any more, and are left out: {_first_line(error)}")
-            _tell([], problems)
+        base = self._base(hydra_given, texts, problems)
+        if base is None:
+            tell([], problems, strict=_is_set("strict"))
             return self._frozen(hydra_given, recorded, new)
         base_plain = plain_config(base)
-        wanted = fill_redacted(self._recorded_plain(), base_plain)
+        recorded_plain = self._recorded_plain()
+        wanted = fill_redacted(recorded_plain, base_plain)
+        secrets = set(redacted_keys(recorded_plain))
+        _ask_for_secrets(wanted, secrets, new)
         fitting = [old for old in recorded if str(old.input_line) in texts or override_texts.is_redacted(old)]
-        all_texts = hydra_given + override_texts.merged(fitting, new, self.record.hydra.choices)
+        all_texts = hydra_given + self._all_texts(hydra_given, fitting, new)
         config = self._with_new(all_texts, new, wanted)
-        keep = [path for override in new for path in self._kept_paths(override, all_texts)]
+        keep = {path: value for override in new for path, value in self._kept(override, all_texts).items()}
         problems += [f"could not be put back: {unfit}" for unfit in put_back(config, base_plain, wanted, keep)]
-        _tell(_drift(wanted, base_plain), problems)
+        tell(drift_lines(wanted, base_plain, secrets), problems, strict=_is_set("strict"))
         return config
+
+    def _all_texts(self, hydra_given: list[str], recorded: list[Any], new: list[Any]) -> list[str]:
+        choices = self.record.hydra.choices
+        texts = override_texts.merged(recorded, new, choices)
+        picked = [override for override in new if override_texts.picks_another(override, choices)]
+        if not picked:
+            return texts
+        packages = {
+            override_texts.key_of(override): [
+                place for _, place in self._options(override, hydra_given + texts) if place
+            ]
+            for override in picked
+            if not override.is_sweep_override()
+        }
+        return override_texts.merged(recorded, new, choices, packages)
+
+    def _options(self, override: Any, texts: list[str]) -> list[tuple[str, str]]:
+        """Return the options that a group's override picks: (path of the file, package)."""
+        found = self.loader.compute_defaults_list(self.config_name, texts, self.run_mode).defaults
+        group = f"{override.key_or_group}/"
+        return [
+            (str(default.config_path), default.package or "")
+            for default in found
+            if str(default.config_path).startswith(group)
+        ]
 
     def _recorded_plain(self) -> dict[Any, Any]:
         return plain_config(config_of(self.record, False))
 
     def _base(self, hydra_given: list[str], texts: list[str], problems: list[str]) -> Any:
-        """Compose the recorded overrides; those that don't fit today's app are taken out of `texts`."""
+        """Compose the recorded overrides; those that don't fit today's app are taken out of `texts`.
+
+        None where the app's files can't be composed at all.
+        """
         from hydra.errors import HydraException
 
         try:
             return self.compose(self.config_name, hydra_given + texts)
         except HydraException:
             whole, texts[:] = list(texts), []
+        try:
             base = self.compose(self.config_name, hydra_given)
+        except HydraException as error:
+            if self._composes_without(hydra_given):
+                raise  # what was said about Hydra itself is wrong, not the app
+            problems.append(f"the app's files can't be composed any more, and are left out: {_first_line(error)}")
+            return None
         for text in whole:
             try:
                 base = self.compose(self.config_name, [*hydra_given, *texts, text])
@@ -155,73 +204,111 @@ class _Recomposition:
                 problems.append(f"the recorded override {text} no longer fits the app: {_first_line(error)}")
         return base
 
+    def _composes_without(self, hydra_given: list[str]) -> bool:
+        from hydra.errors import HydraException
+
+        try:
+            self.compose(self.config_name, [text for text in hydra_given if text.startswith("hydra.searchpath=")])
+        except HydraException:
+            return False
+        return bool(hydra_given)
+
     def _with_new(self, texts: list[str], new: list[Any], wanted: dict[Any, Any]) -> Any:
         """Compose with the new overrides; one for a key that only the record has is added to it."""
         from hydra.errors import HydraException
 
         try:
             return self.compose(self.config_name, texts)
-        except HydraException:
+        except HydraException as error:
+            choices = self.record.hydra.choices
             added = {
-                str(override.input_line): f"++{override.input_line}" for override in new if _sets(override, wanted)
+                str(override.input_line): f"++{override.input_line}"
+                for override in new
+                if not override_texts.is_choice(override, choices) and _sets(override, wanted)
             }
             if not added:
                 raise
-            return self.compose(self.config_name, [added.get(text, text) for text in texts])
+            try:
+                return self.compose(self.config_name, [added.get(text, text) for text in texts])
+            except HydraException:
+                raise error from None  # of what the user wrote, and not of what we made of it
 
-    def _kept_paths(self, override: Any, texts: list[str]) -> list[tuple[Any, ...]]:
-        """Return the paths that a new override decides on: as they are composed, so they stay."""
+    def _kept(self, override: Any, texts: list[str]) -> dict[tuple[Any, ...], Any]:
+        """Return the paths that a new override decides on, with its values; AS_COMPOSED where files have them."""
         from omegaconf._utils import split_key
 
         choices = self.record.hydra.choices
-        if override_texts.key_of(override) not in choices:
+        if not override_texts.is_choice(override, choices):
             key = tuple(int(part) if part.isdigit() else part for part in split_key(override.key_or_group))
-            return (
-                [key] if override.is_delete() or override.is_sweep_override() else [*leaf_paths(override.value(), key)]
-            )
+            if override.is_delete() or override.is_sweep_override():
+                kept: dict[tuple[Any, ...], Any] = {key: AS_COMPOSED}
+            else:
+                kept = dict(leaves(override.value(), key))
+            # A group that the run did not have, such as +experiment=x, may be put anywhere.
+            return {**kept, **self._kept_options(override, texts)} if _may_be_a_group(override) else kept
         if override.is_sweep_override() or not override_texts.picks_another(override, choices):
-            return []
-        found = self.loader.compute_defaults_list(self.config_name, texts, self.run_mode).defaults
-        group = f"{override.key_or_group}/"
-        packages = {default.package or "" for default in found if str(default.config_path).startswith(group)}
-        return [tuple(package.split(".")) for package in packages if package]
+            return {}
+        return self._kept_options(override, texts)
+
+    def _kept_options(self, override: Any, texts: list[str]) -> dict[tuple[Any, ...], Any]:
+        kept: dict[tuple[Any, ...], Any] = {}
+        for file, package in self._options(override, texts):
+            if package:
+                kept[tuple(package.split("."))] = AS_COMPOSED
+            else:  # at the top: just what the file itself says
+                loaded = self.loader.repository.load_config(config_path=file)
+                content = plain_config(loaded.config) if loaded is not None else {}
+                kept.update((path, AS_COMPOSED) for path, _ in leaves(content, ()) if path and path != ("defaults",))
+        return kept
 
     def _frozen(self, hydra_given: list[str], recorded: list[Any], new: list[Any]) -> Any:
         """Compose the recorded YAML alone, with the app's own settings for Hydra where they can be had."""
         from hydra.errors import HydraException
         from omegaconf import open_dict
 
-        texts = override_texts.merged([], new, {})
-        try:
-            hydra_node = self.compose(self.config_name, hydra_given)["hydra"]
-        except HydraException:
-            hydra_node = None
+        task = override_texts.merged(recorded, new, self.record.hydra.choices)
+        hydra_node = None
+        for texts in ([*hydra_given, *task], hydra_given):
+            try:
+                hydra_node = self.compose(self.config_name, texts)["hydra"]
+                break
+            except HydraException:
+                continue
         source = f"hydra.searchpath=[{override_texts.quoted('ckpt://' + os.environ[RERUN])}]"
         given = [text for text in hydra_given if not text.lstrip("+").startswith("hydra.searchpath=")]
-        config = self.compose(None, [*given, source, "+checkpoint=config", *texts])
-        if hydra_node is not None:
-            with open_dict(config):
+        config = self.compose(
+            None, [*given, source, "+checkpoint=config", *(str(override.input_line) for override in new)]
+        )
+        with open_dict(config):
+            if hydra_node is not None:
                 config["hydra"] = hydra_node
+            config.hydra.runtime.choices.update(self.record.hydra.choices)
         config.hydra.overrides.hydra = hydra_given
-        config.hydra.overrides.task = [
-            *override_texts.merged(recorded, [], {}),
-            *texts,
-        ]
+        config.hydra.overrides.task = task
         return config
 
     def _beside_the_original(self, config: Any, given: list[Any]) -> None:
-        """An app whose run folder is a fixed one must not write over the run that is made again."""
+        """An app whose folder is a fixed one must not write over the run or the sweep that is made again."""
         from omegaconf import OmegaConf
 
-        if any(override.key_or_group == "hydra.run.dir" for override in given) or self.run_mode.name != "RUN":
+        is_sweep = "MULTIRUN" in (self.run_mode.name, str(OmegaConf.select(config, "hydra.mode")).rpartition(".")[2])
+        key = "hydra.sweep.dir" if is_sweep else "hydra.run.dir"
+        if any(override.key_or_group == key for override in given):
             return
         try:
-            folder = str(OmegaConf.select(config, "hydra.run.dir"))
+            folder = str(OmegaConf.select(config, key))
         except Exception:  # it needs what only a running job knows, and so is not a fixed one
             return
-        original = self.record.hydra.output_dir
-        if original and Path(folder).absolute() == Path(original) and Path(original).exists():
-            config.hydra.run.dir = f"{folder}-rerun-{time.strftime('%Y-%m-%d_%H-%M-%S')}"
+        hydra = self.record.hydra
+        originals = {path for path in (hydra.output_dir, hydra.sweep_dir) if path and Path(path).exists()}
+        if os.path.abspath(folder) in originals:  # noqa: PTH100
+            # The same for all jobs and ranks of this rerun, and another one's is another.
+            own = f"rerun-{time.strftime('%Y-%m-%d_%H-%M-%S')}-{os.getpid()}"
+            OmegaConf.update(config, key, f"{folder}-{os.environ.setdefault(_OWN, own)}")
+
+
+def _may_be_a_group(override: Any) -> bool:
+    return (override.is_add() or override.is_force_add()) and isinstance(override.value(), str | list)
 
 
 def _sets(override: Any, wanted: dict[Any, Any]) -> bool:
@@ -247,25 +334,16 @@ def _first_line(error: BaseException) -> str:
     return one_line(str(error).strip().partition("\n")[0])[:200]
 
 
-def _drift(wanted: dict[Any, Any], base: dict[Any, Any]) -> list[str]:
-    return change_lines(config_changes(wanted, base))
-
-
-def _tell(drift: list[str], problems: list[str]) -> None:
-    """Say once, before the run, what is no longer as it was; a strict rerun ends here.
-
-    The ranks and jobs that this process starts inherit that it was said.
-    """
-    if not (drift or problems) or os.environ.get(_TOLD):
-        return
-    os.environ[_TOLD] = "1"
-    lines = [f"  {printable(line)}" for line in drift[:_MOST_LINES]]
-    if len(drift) > _MOST_LINES:
-        lines.append(f"  and {len(drift) - _MOST_LINES} more")
-    if drift:
-        lines.insert(0, _DRIFT)
-    lines += [f"lit-hydra rerun: {printable(problem)}" for problem in problems]
-    print("\n".join(lines), file=sys.stderr, flush=True)
-    if "strict" in os.environ.get(MODE, "").split(","):
-        print("lit-hydra rerun: not run, because of --strict", file=sys.stderr, flush=True)
-        sys.exit(1)
+def _ask_for_secrets(wanted: dict[Any, Any], secrets: set[str], new: Sequence[Any]) -> None:
+    """A secret that neither the record nor today's files nor a new override has must not be missed in mid-training."""
+    given = [override_texts.key_of(override) for override in new]
+    missing = [
+        key
+        for key, value in walk_leaves(wanted)
+        if key in secrets and value == "???" and not any(f"{key}.".startswith(f"{have}.") for have in given)
+    ]
+    if missing:
+        raise RerunError(
+            f"the record holds no secrets, and the run needs {' and '.join(missing)}: give "
+            f"{' '.join(f'{key}=...' for key in missing)}"
+        )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,7 +10,7 @@ from lit_hydra_bridge.errors import RerunError
 from lit_hydra_bridge.record.run_record import LoggerRun, RunRecord
 from lit_hydra_bridge.reload.checkpoint import read_plain_checkpoint
 from lit_hydra_bridge.reload.config import config_of
-from lit_hydra_bridge.reload.rerun.overrides import quoted
+from lit_hydra_bridge.reload.rerun.overrides import key_of, quoted
 from lit_hydra_bridge.reload.rerun.three_way import plain_config
 
 _KEY: Final = "ckpt_path"
@@ -19,19 +19,22 @@ _KEY: Final = "ckpt_path"
 _TAKES_UP: Final = {"WandbLogger": ("id", {"resume": "allow"}), "MLFlowLogger": ("run_id", {})}
 
 
-def resume_overrides(record: RunRecord, checkpoint: str, key: str | None) -> list[str]:
+def resume_overrides(record: RunRecord, checkpoint: str, key: str | None, new: Sequence[Any] = ()) -> list[str]:
     """Return the overrides that make the app go on from a checkpoint.
 
     Args:
         record: of the run.
         checkpoint: what Lightning is to load.
         key: the config key that the app passes to `trainer.fit(ckpt_path=...)`; None looks for one called `ckpt_path`.
+        new: the new overrides, which must not say something else.
 
     Raises:
         RerunError: the config has no such key, or the checkpoint holds weights alone.
     """
     config = plain_config(config_of(record, False))
     name = _find_key(config, key)
+    if any(key_of(override) == name for override in new):
+        raise RerunError(f"--resume sets {name} to the checkpoint, and so does an override: leave one of them out")
     # A sharded checkpoint has the optimizers' state in its shards.
     if not Path(checkpoint).is_dir() and "optimizer_states" not in read_plain_checkpoint(checkpoint):
         raise RerunError(
@@ -46,10 +49,14 @@ def _find_key(config: dict[Any, Any], key: str | None) -> str:
     from lit_hydra_bridge.reload.config import select
 
     if key is not None:
+        parent, _, name = key.rpartition(".")
         try:
-            select(config, key)
+            node = select(config, parent)
+            value = select(node, name) if name else node
         except ConfigKeyError as error:
             raise RerunError(f"--resume-key {key}: {error}") from None
+        if not name or not isinstance(node, dict) or isinstance(value, dict | list):
+            raise RerunError(f"--resume-key {key!r} names no single value of the config, such as {_KEY}")
         return key
     found = sorted(_keys_called(config, _KEY), key=lambda name: name.count("."))
     if not found:

@@ -61,5 +61,6 @@ def _commit(record: RunRecord, folder: Path) -> str:
     now = (checkout.source.commit or "none")[:_SHORT_COMMIT]
     if now == then and not source.dirty and not checkout.source.dirty:
         return ""
-    changed_now = " with uncommitted changes" if checkout.source.dirty else ""
+    other = "other " if changed and now == then else ""
+    changed_now = f" with {other}uncommitted changes" if checkout.source.dirty else ""
     return f"commit {then}{changed} -> {now}{changed_now}"

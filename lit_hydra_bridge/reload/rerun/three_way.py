@@ -12,15 +12,18 @@ other child.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+import copy
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final
 
-from lit_hydra_bridge.record.run_record import REDACTED
-from lit_hydra_bridge.reload.compare.config_changes import is_same
+from lit_hydra_bridge.record.run_record import PLACEHOLDER
+from lit_hydra_bridge.reload.compare.config_changes import dotted_key, is_same
 
 Path = tuple[Any, ...]
 _ABSENT: Final = object()
 _MISSING: Final = "???"
+AS_COMPOSED: Final = object()
+"""In place of a value: what was composed stays."""
 
 
 def plain_config(config: Any) -> dict[Any, Any]:
@@ -55,19 +58,30 @@ def fill_redacted(recorded: Any, base: Any) -> Any:
     if isinstance(recorded, list):
         alike = isinstance(base, list) and len(base) == len(recorded)
         return [fill_redacted(item, base[i] if alike else _ABSENT) for i, item in enumerate(recorded)]
-    if isinstance(recorded, str) and REDACTED in recorded:
+    if isinstance(recorded, str) and PLACEHOLDER.search(recorded):
         return _MISSING if base is _ABSENT or isinstance(base, dict | list) else base
     return recorded
 
 
-def put_back(config: Any, base: dict[Any, Any], recorded: dict[Any, Any], keep: Collection[Path]) -> list[str]:
+def walk_leaves(value: Any, steps: Path = ()) -> Iterator[tuple[str, Any]]:
+    """Give each leaf of a plain config with its dotted key, as `config_changes` names it."""
+    for path, leaf in leaves(value, steps, lists=True):
+        yield dotted_key(path), leaf
+
+
+def redacted_keys(recorded: Any) -> list[str]:
+    """Return the dotted keys of a recorded config under which a secret, or a part of one, was redacted."""
+    return [key for key, leaf in walk_leaves(recorded) if isinstance(leaf, str) and PLACEHOLDER.search(leaf)]
+
+
+def put_back(config: Any, base: dict[Any, Any], recorded: dict[Any, Any], keep: Mapping[Path, Any]) -> list[str]:
     """Give a composed config the recorded values, in place.
 
     Args:
         config: the DictConfig composed with the new overrides (`theirs`); its types are kept.
         base: `plain_config` of what is composed without them.
         recorded: the recorded config, redacted values filled in.
-        keep: paths whose values stay as they are composed.
+        keep: paths that new overrides decide on, and their values; AS_COMPOSED where what is composed stays.
 
     Returns:
         What did not fit the types of the app's config, one sentence each.
@@ -78,8 +92,8 @@ def put_back(config: Any, base: dict[Any, Any], recorded: dict[Any, Any], keep: 
 
 
 class _Merge:
-    def __init__(self, keep: Collection[Path]) -> None:
-        self._keep = set(keep)
+    def __init__(self, keep: Mapping[Path, Any]) -> None:
+        self._keep = keep
         self.unfit: list[str] = []
 
     def children(self, node: Any, theirs: Any, base: Any, recorded: Any, path: Path) -> None:
@@ -95,7 +109,11 @@ class _Merge:
             self.children(node._get_node(key), theirs, base, recorded, path)
         elif is_same(theirs, recorded):
             return
-        elif is_same(theirs, base) and not any(kept[: len(path)] == path for kept in self._keep):
+        elif inside := {kept[len(path) :]: value for kept, value in self._keep.items() if kept[: len(path)] == path}:
+            if isinstance(recorded, dict | list) and AS_COMPOSED not in inside.values():
+                # The node has another shape today: the recorded one, with the new values in it.
+                self._set(node, key, _with_values(recorded, inside), path)
+        elif is_same(theirs, base):
             self._set(node, key, recorded, path)
 
     def _set(self, node: Any, key: Any, value: Any, path: Path) -> None:
@@ -157,10 +175,32 @@ def _reorder(node: Any, order: list[Any]) -> None:
         content.update(items)
 
 
-def leaf_paths(value: Any, path: Path = ()) -> Iterator[Path]:
-    """Return the paths that setting `value` at `path` sets: Hydra merges a mapping key by key."""
-    if isinstance(value, dict) and value:
+def _with_values(container: Any, values: Mapping[Path, Any]) -> Any:
+    result = copy.deepcopy(container)
+    for path, value in values.items():
+        here = result
+        for step in path[:-1]:
+            if not isinstance(here, dict) or not isinstance(here.get(step), dict | list):
+                break
+            here = here[step]
+        if isinstance(here, dict) or (isinstance(here, list) and isinstance(path[-1], int) and path[-1] < len(here)):
+            here[path[-1]] = value
+    return result
+
+
+def leaves(value: Any, path: Path = (), *, lists: bool = False) -> Iterator[tuple[Path, Any]]:
+    """Give the leaves that setting `value` at `path` sets: Hydra merges a mapping key by key.
+
+    Args:
+        value: plain data.
+        path: where it is.
+        lists: whether a list's items are leaves of their own.
+    """
+    if value and isinstance(value, dict):
         for key, item in value.items():
-            yield from leaf_paths(item, (*path, key))
+            yield from leaves(item, (*path, key), lists=lists)
+    elif value and lists and isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from leaves(item, (*path, (index,)), lists=True)  # as dotted_key wants it
     else:
-        yield path
+        yield path, value

@@ -14,7 +14,7 @@ from lit_hydra_bridge.errors import NoRecordError, RerunError
 from lit_hydra_bridge.reload.checkpoint import checkpoint_path, read_plain_checkpoint, read_record
 from lit_hydra_bridge.reload.config import config_of
 from lit_hydra_bridge.reload.rerun import overrides as override_texts
-from lit_hydra_bridge.reload.rerun.copies import find_copy, keeping
+from lit_hydra_bridge.reload.rerun.copies import find_copy, how_it_ended, keeping
 from lit_hydra_bridge.reload.rerun.plan import Plan, RerunOptions, prepared, run
 from lit_hydra_bridge.reload.rerun.three_way import plain_config
 
@@ -109,10 +109,10 @@ def verify(
         again = find_copy(folder / "copies", original.name)
         if again is None:
             raise RerunError(
-                f"the run was made again (exit status {status}), and wrote no checkpoint at step {step} to compare "
+                f"the run {how_it_ended(status)}, and wrote no checkpoint at step {step} to compare "
                 f"{original.name} with"
             )
-        return _compare(record, kept, again, step, status, _replaced_keys(plan, record))
+        return _compare(record, kept, again, step, status, _replaced_keys(record))
 
 
 def _link_or_copy(original: Path, folder: Path) -> Path:
@@ -127,7 +127,7 @@ def _link_or_copy(original: Path, folder: Path) -> Path:
     return copy
 
 
-def _replaced_keys(plan: Plan, record: RunRecord) -> set[str]:
+def _replaced_keys(record: RunRecord) -> set[str]:
     """Return the keys for which the run was given other values: paths of checkpoints that were made again."""
     from lit_hydra_bridge.reload.rerun.ancestors import missing_starts
 

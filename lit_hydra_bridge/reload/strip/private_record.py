@@ -72,7 +72,7 @@ def _hydra_job(job: HydraJob, scrub: _Scrubber) -> HydraJob:
 
 def _ancestor(ancestor: Ancestor, scrub: _Scrubber) -> Ancestor:
     overrides = [scrub.override(override) for override in ancestor.overrides]
-    return replace(ancestor, overrides=overrides, checkpoint=None, output_dir=None, config=None)
+    return replace(ancestor, overrides=overrides, checkpoint=None, output_dir=None, config="")
 
 
 def _config(record: RunRecord, scrub: _Scrubber) -> ComposedConfig:
