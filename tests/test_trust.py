@@ -341,5 +341,4 @@ def test_two_process_training_tests_its_best_checkpoint(app: App) -> None:
         print("rank", fitted.global_rank, "worked")
     """)
     out = app.run(timeout_s=240).stdout
-    assert "rank 0 worked" in out
-    assert "rank 1 worked" in out
+    assert out.count("worked") == 2, "both ranks; their lines may be mixed"
