@@ -33,6 +33,16 @@ TRAIN = """
     print("ENDED at step", t.global_step)
 """
 # Lightning takes seconds to import: where only the config is asked for (epochs=0), it is left alone.
+TASK = """{tell}
+    if not cfg.epochs:
+        return
+    from {net} import Net, data, trainer, pl
+{train}
+
+
+if __name__ == "__main__":
+    main()
+"""
 SCRIPT = """
 import hydra
 from omegaconf import OmegaConf
@@ -40,16 +50,7 @@ from omegaconf import OmegaConf
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
 def main(cfg):
-{tell}
-    if not cfg.epochs:
-        return
-    from net import Net, data, trainer, pl
-{train}
-
-
-if __name__ == "__main__":
-    main()
-"""
+{task}"""
 
 GROUPS = {
     "conf/config.yaml": """
@@ -107,16 +108,7 @@ ConfigStore.instance().store(name="schema", node=Config)
 
 @hydra.main(version_base="1.3", config_path="configs", config_name="main")
 def main(cfg):
-{tell}
-    if not cfg.epochs:
-        return
-    from .net import Net, data, trainer, pl
-{train}
-
-
-if __name__ == "__main__":
-    main()
-"""
+{task}"""
 
 
 @dataclass(frozen=True)
@@ -143,8 +135,9 @@ def told(done: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
     return [json.loads(line[5:]) for line in done.stdout.splitlines() if line.startswith("TOLD ")]
 
 
-def _filled(text: str) -> str:
-    return text.replace("{tell}", TELL).replace("{train}", TRAIN)
+def _filled(text: str, net: str = "net") -> str:
+    task = TASK.replace("{tell}", TELL).replace("{train}", TRAIN).replace("{net}", net)
+    return text.replace("{task}", task)
 
 
 def groups_app(folder: Path) -> Shape:
@@ -177,7 +170,7 @@ def module_app(folder: Path, flavour: str = "lightning.pytorch") -> Shape:
     app.write("pkg/configs/__init__.py", "")
     app.write("pkg/configs/main.yaml", "{defaults: [schema, _self_], model: {lr: 0.4}}")
     (app.folder / "pkg" / "net.py").write_text(NET.format(flavour=flavour))
-    (app.folder / "pkg" / "train.py").write_text(_filled(PACKAGE))
+    (app.folder / "pkg" / "train.py").write_text(_filled(PACKAGE, net=".net"))
     return Shape(app, [sys.executable, "-m", "pkg.train"])
 
 

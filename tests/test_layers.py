@@ -55,7 +55,7 @@ ALLOWED: dict[str, set[str]] = {
 # The record itself; and what is asked of here and now in the same words as it was asked then.
 SHARED_WITH_RELOAD = {
     f"{OURS}.record.{name}"
-    for name in ("run_record", "plain", "source_code", "environment", "redaction", "kept_copies", "trust")
+    for name in ("run_record", "plain", "hydra_job", "source_code", "environment", "redaction", "kept_copies", "trust")
 }
 
 

@@ -29,9 +29,9 @@ class LitHydraBridgeSearchPath(SearchPathPlugin):  # type: ignore[misc]
 def _make_a_run_again() -> None:
     """Where `lit-hydra rerun` has started this app, what Hydra composes becomes what was recorded."""
     if os.environ.get("LIT_HYDRA_BRIDGE_RERUN"):
-        from lit_hydra_bridge.reload.rerun import recompose
+        from lit_hydra_bridge.reload.rerun import hydra_seam
 
-        recompose.install()
+        hydra_seam.install()
 
 
 # Here and not in the plugin: a launcher's job process scans the plugins, and takes the search path from its parent.

@@ -117,11 +117,10 @@ def _asked_secrets(path: str, overrides: Sequence[str], options: RerunOptions) -
     if not (sys.stdin and sys.stdin.isatty()):
         return []
     from lit_hydra_bridge.reload.checkpoint import read_record
-    from lit_hydra_bridge.reload.rerun.overrides import key_of, parse, quoted
-    from lit_hydra_bridge.reload.rerun.plan import missing_secrets
+    from lit_hydra_bridge.reload.rerun.overrides import not_given, parse, quoted
+    from lit_hydra_bridge.reload.rerun.plan import unrecorded_keys
 
-    given = [key_of(override) for override in parse(overrides)]
-    missing = missing_secrets(read_record(path), given, frozen=options.frozen)
+    missing = not_given(unrecorded_keys(read_record(path), frozen=options.frozen), parse(overrides))
     return [
         f"{key}={quoted(click.prompt(one_line(key) + ' (not in the record)', hide_input=True, err=True))}"
         for key in missing

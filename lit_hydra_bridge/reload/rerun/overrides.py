@@ -139,6 +139,25 @@ def is_choice(override: Any, choices: Mapping[str, Any]) -> bool:
     return key_of(override) in choices and not isinstance(override.value(), dict)
 
 
+def not_given(keys: Iterable[str], new: Iterable[Any]) -> list[str]:
+    """Return those of the config keys that no new override (Hydra's object) sets."""
+    given = [key_of(override) for override in new]
+    return [key for key in dict.fromkeys(keys) if not any(f"{key}.".startswith(f"{have}.") for have in given)]
+
+
+def require(keys: Iterable[str], new: Iterable[Any]) -> None:
+    """Ask by name for values that a record has not.
+
+    Raises:
+        RerunError: a new override is missing.
+    """
+    if missing := not_given(keys, new):
+        raise RerunError(
+            f"the record does not hold {' and '.join(missing)} (a secret, or removed by strip), and the run needs it: "
+            f"give {' '.join(f'{key}=...' for key in missing)}"
+        )
+
+
 def _identity(override: Any) -> tuple[str, str, str]:
     # A sweeper writes the overrides of its jobs anew: the value counts, and not how it was quoted.
     value = override.input_line if override.is_sweep_override() else override.get_value_element_as_str()

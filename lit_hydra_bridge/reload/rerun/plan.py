@@ -25,8 +25,8 @@ from lit_hydra_bridge.record.trust import TRUSTED
 from lit_hydra_bridge.reload.checkpoint import checkpoint_path, read_record
 from lit_hydra_bridge.reload.config import config_of
 from lit_hydra_bridge.reload.rerun import overrides as override_texts
+from lit_hydra_bridge.reload.rerun.hydra_seam import MODE, RERUN
 from lit_hydra_bridge.reload.rerun.program import Program, find_program
-from lit_hydra_bridge.reload.rerun.recompose import MODE, RERUN
 from lit_hydra_bridge.reload.rerun.three_way import plain_config, redacted_keys
 
 
@@ -150,20 +150,7 @@ def plan_rerun(
     if record.hydra is None:
         raise RerunError("the run had no Hydra job, so there are no overrides to give again")
     config_of(record, False)  # a config that can't be read is told here, and not in the app
-    added = list(overrides)
-    if options.resume:
-        from lit_hydra_bridge.reload.rerun.resume import resume_overrides
-
-        added = [*resume_overrides(record, source, options.resume_key, override_texts.parse(overrides)), *added]
-    new = override_texts.parse(added)
-    groups = [override_texts.key_of(each) for each in new if override_texts.is_choice(each, record.hydra.choices)]
-    if options.frozen and groups:
-        raise RerunError(f"--frozen leaves the app's config files out, so there is no option of {groups[0]} to choose")
-    if missing := missing_secrets(record, [override_texts.key_of(override) for override in new], frozen=options.frozen):
-        raise RerunError(
-            f"the record does not hold {' and '.join(missing)} (a secret, or removed by strip), and the run needs it: "
-            f"give {' '.join(f'{key}=...' for key in missing)}"
-        )
+    new = _new_overrides(record, source, overrides, options)
     recorded = override_texts.parse_recorded(
         [*record.hydra.overrides, *override_texts.replayed_hydra_overrides(record.hydra.hydra_overrides)]
     )
@@ -182,33 +169,45 @@ def plan_rerun(
     )
 
 
-def missing_secrets(record: RunRecord, given: Sequence[str], *, frozen: bool) -> list[str]:
-    """Return the config keys whose value was redacted and that nothing gives again.
+def _new_overrides(record: RunRecord, source: str, overrides: Sequence[str], options: RerunOptions) -> list[Any]:
+    """Return the new overrides (Hydra's objects), and those by which a run goes on."""
+    new = override_texts.parse(overrides)
+    if options.resume:
+        from lit_hydra_bridge.reload.rerun.resume import resume_overrides
+
+        new = [*override_texts.parse(resume_overrides(record, source, options.resume_key, new)), *new]
+    choices = record.hydra.choices if record.hydra else {}
+    groups = [override_texts.key_of(override) for override in new if override_texts.is_choice(override, choices)]
+    if options.frozen and groups:
+        raise RerunError(f"--frozen leaves the app's config files out, so there is no option of {groups[0]} to choose")
+    override_texts.require(unrecorded_keys(record, frozen=options.frozen), new)
+    return new
+
+
+def unrecorded_keys(record: RunRecord, *, frozen: bool) -> list[str]:
+    """Return the config keys whose value was redacted, and that the app's own files don't give again.
 
     Args:
         record: of the run.
-        given: the keys of the new overrides.
-        frozen: whether the app's own config files, which may hold the value, are left out.
+        frozen: whether those files, which may hold the value, are left out.
     """
-    if record.hydra is None:
-        return []
     keys: list[str] = []
-    for text in record.hydra.overrides:
+    for text in record.hydra.overrides if record.hydra else ():
         if PLACEHOLDER.search(text):
             key = text.partition("=")[0].lstrip("+~")
             keys += [name for name in record.config.redacted if f"{name}.".startswith(f"{key}.")] or [key]
     if frozen:
         keys += redacted_keys(plain_config(config_of(record, False)))
-    return [key for key in dict.fromkeys(keys) if not any(f"{key}.".startswith(f"{have}.") for have in given)]
+    return keys
 
 
 def _trusted(record: RunRecord, source: str, new: Sequence[Any], options: RerunOptions) -> dict[str, str]:
     """Name the checkpoints that the run is started from: who runs the code of one trusts what it holds."""
     from lit_hydra_bridge.reload.rerun.ancestors import starts
 
-    keys = {key for key, _, _ in starts(record)}
-    given = [str(override.value()) for override in new if override_texts.key_of(override) in keys]
-    paths = [*([source] if options.resume else []), *(path for _, path, _ in starts(record)), *given]
+    recorded = {key: path for key, path, _ in starts(record)}
+    given = [str(override.value()) for override in new if override_texts.key_of(override) in recorded]
+    paths = [*([source] if options.resume else []), *recorded.values(), *given]
     return {TRUSTED: json.dumps(paths)} if paths else {}
 
 

@@ -1,26 +1,19 @@
-"""In the process of an app that `lit-hydra rerun` has started: what Hydra composes becomes what was recorded.
+"""One config of a run that is made again: what Hydra composes today, and the record put back over it.
 
-    Hydra composes (recorded + new overrides)  ->  three_way.py  ->  the recorded config, changed by the new overrides
-
-The one seam is the method of Hydra's config loader through which every job's config comes: the single run's, each
-job's of a multirun, and that of each DDP rank that Lightning starts. Hydra 1.3 and 1.4 reach it by different ways, so
-it is the inner one, `_load_configuration_impl`. It is wrapped only where the environment names a checkpoint to make
-again, in LIT_HYDRA_BRIDGE_RERUN.
+base    composed with the recorded overrides          -> what today's files say
+theirs  composed with the recorded and new overrides  -> what the new ones change
+three_way.py                                          -> the recorded config, changed by just that
 """
 
 from __future__ import annotations
 
-import functools
 import os
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any, Final
 
-from lit_hydra_bridge.errors import BridgeError, RerunError
 from lit_hydra_bridge.reload.config import config_of
 from lit_hydra_bridge.reload.rerun import overrides as override_texts
 from lit_hydra_bridge.reload.rerun.drift import drift_lines, tell
@@ -35,97 +28,36 @@ from lit_hydra_bridge.reload.rerun.three_way import (
 )
 from lit_hydra_bridge.text import one_line
 
-RERUN: Final = "LIT_HYDRA_BRIDGE_RERUN"
-"""Environment variable: the checkpoint whose run is made again, or a record as JSON."""
-MODE: Final = "LIT_HYDRA_BRIDGE_RERUN_MODE"
-"""Environment variable: `strict`, `frozen`, or both with a comma."""
 _OWN: Final = "LIT_HYDRA_BRIDGE_RERUN_FOLDER"
-_MARK: Final = "__lit_hydra_bridge__"
 
 
-def install() -> None:
-    """Wrap Hydra's composition if this process is to make a run again."""
-    if not os.environ.get(RERUN):
-        return
-    from hydra._internal.config_loader_impl import ConfigLoaderImpl
-
-    original = ConfigLoaderImpl._load_configuration_impl
-    if not hasattr(original, _MARK):
-        wrapped = _wrapped(original)
-        setattr(wrapped, _MARK, True)
-        ConfigLoaderImpl._load_configuration_impl = wrapped
-
-
-def _is_set(mode: str) -> bool:
-    return mode in os.environ.get(MODE, "").split(",")
-
-
-def _wrapped(original: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(original)
-    def _load_configuration_impl(
-        self: Any, config_name: str | None, overrides: list[str], run_mode: Any, *args: Any, **kwargs: Any
-    ) -> Any:
-        from hydra.errors import ConfigCompositionException
-        from omegaconf.errors import OmegaConfBaseException
-
-        # Hydra 1.4 hands the same overrides on in parsed form.
-        others = {name: value for name, value in kwargs.items() if name != "parsed_overrides"}
-
-        def compose(name: str | None, texts: Sequence[str]) -> Any:
-            try:
-                return original(self, name, list(texts), run_mode, *args, **others)
-            except (OmegaConfBaseException, ValueError, TypeError) as error:
-                raise ConfigCompositionException(str(error)) from error
-
-        try:
-            record = _record()
-            if record.hydra is None or config_name != record.hydra.config_name or _is_inside_a_task():
-                # Another config, or another composition, of the app's own.
-                return original(self, config_name, overrides, run_mode, *args, **kwargs)
-            return _Recomposition(record, self, config_name, overrides, run_mode, compose).config()
-        except BridgeError as error:
-            raise ConfigCompositionException(f"lit-hydra rerun: {error}") from None
-
-    return _load_configuration_impl
-
-
-def _is_inside_a_task() -> bool:
-    """A task may compose by itself, with what it passes to Hydra's compose API; launchers compose before the task."""
-    frame: FrameType | None = sys._getframe()
-    while frame is not None:
-        if frame.f_code.co_name == "run_job" and frame.f_globals.get("__name__") == "hydra.core.utils":
-            return True
-        frame = frame.f_back
-    return False
-
-
-@functools.cache
-def _record() -> Any:
-    from lit_hydra_bridge.reload.checkpoint import read_record_or_json
-
-    return read_record_or_json(os.environ[RERUN])
-
-
-@dataclass(frozen=True)
-class _Recomposition:
+@dataclass(frozen=True, kw_only=True)
+class Recomposition:
     """One config to compose."""
 
     record: Any
+    source: str
+    """Where the record was read from."""
     loader: Any
+    """Hydra's config loader."""
     config_name: str | None
     given: list[str]
     """The overrides on the command line: recorded and new ones."""
     run_mode: Any
     compose: Callable[[str | None, Sequence[str]], Any]
+    """Hydra's own composition, of a config's name and overrides."""
+    strict: bool
+    frozen: bool
 
     def config(self) -> Any:
+        """Return the config, as Hydra would."""
         given = override_texts.parse(self.given)
         hydra_given = [str(override.input_line) for override in given if override.is_hydra_override()]
         recorded = override_texts.parse_recorded(self.record.hydra.overrides)
         new = override_texts.without_recorded(
             [override for override in given if not override.is_hydra_override()], recorded
         )
-        compose = self._frozen if _is_set("frozen") else self._merged
+        compose = self._frozen if self.frozen else self._merged
         config = compose(hydra_given, recorded, new)
         self._beside_the_original(config, given)
         return config
@@ -135,7 +67,7 @@ class _Recomposition:
         texts = [str(override.input_line) for override in recorded if not override_texts.is_redacted(override)]
         base = self._base(hydra_given, texts, problems)
         if base is None:
-            tell([], problems, strict=_is_set("strict"))
+            tell([], problems, strict=self.strict)
             return self._frozen(hydra_given, recorded, new)
         base_plain = plain_config(base)
         recorded_plain = self._recorded_plain()
@@ -147,7 +79,7 @@ class _Recomposition:
         config = self._with_new(all_texts, new, wanted)
         keep = {path: value for override in new for path, value in self._kept(override, all_texts).items()}
         problems += [f"could not be put back: {unfit}" for unfit in put_back(config, base_plain, wanted, keep)]
-        tell(drift_lines(wanted, base_plain, secrets), problems, strict=_is_set("strict"))
+        tell(drift_lines(wanted, base_plain, secrets), problems, strict=self.strict)
         return config
 
     def _all_texts(self, hydra_given: list[str], recorded: list[Any], new: list[Any]) -> list[str]:
@@ -274,7 +206,7 @@ class _Recomposition:
                 break
             except HydraException:
                 continue
-        source = f"hydra.searchpath=[{override_texts.quoted('ckpt://' + os.environ[RERUN])}]"
+        source = f"hydra.searchpath=[{override_texts.quoted('ckpt://' + self.source)}]"
         given = [text for text in hydra_given if not text.lstrip("+").startswith("hydra.searchpath=")]
         config = self.compose(
             None, [*given, source, "+checkpoint=config", *(str(override.input_line) for override in new)]
@@ -336,14 +268,5 @@ def _first_line(error: BaseException) -> str:
 
 def _ask_for_secrets(wanted: dict[Any, Any], secrets: set[str], new: Sequence[Any]) -> None:
     """A secret that neither the record nor today's files nor a new override has must not be missed in mid-training."""
-    given = [override_texts.key_of(override) for override in new]
-    missing = [
-        key
-        for key, value in walk_leaves(wanted)
-        if key in secrets and value == "???" and not any(f"{key}.".startswith(f"{have}.") for have in given)
-    ]
-    if missing:
-        raise RerunError(
-            f"the record holds no secrets, and the run needs {' and '.join(missing)}: give "
-            f"{' '.join(f'{key}=...' for key in missing)}"
-        )
+    missing = [key for key, value in walk_leaves(wanted) if key in secrets and value == "???"]
+    override_texts.require(missing, new)

@@ -1,0 +1,87 @@
+"""The one place in Hydra where a run that is made again acts: the method through which every job's config comes.
+
+    Hydra composes (recorded + new overrides)  ->  recompose.py  ->  the recorded config, changed by the new overrides
+
+The single run's config comes this way, each job's of a multirun, and that of each DDP rank that Lightning starts.
+Hydra 1.3 and 1.4 reach it by different ways, so it is the inner method, `_load_configuration_impl`. It is wrapped only
+where the environment names a checkpoint to make again, in LIT_HYDRA_BRIDGE_RERUN.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from lit_hydra_bridge.errors import BridgeError
+from lit_hydra_bridge.record.hydra_job import running_task_function
+from lit_hydra_bridge.reload.checkpoint import read_record_or_json
+from lit_hydra_bridge.reload.rerun.recompose import Recomposition
+
+RERUN: Final = "LIT_HYDRA_BRIDGE_RERUN"
+"""Environment variable: the checkpoint whose run is made again, or a record as JSON."""
+MODE: Final = "LIT_HYDRA_BRIDGE_RERUN_MODE"
+"""Environment variable: `strict`, `frozen`, or both with a comma."""
+_MARK: Final = "__lit_hydra_bridge__"
+
+
+def install() -> None:
+    """Wrap Hydra's composition if this process is to make a run again."""
+    if not os.environ.get(RERUN):
+        return
+    from hydra._internal.config_loader_impl import ConfigLoaderImpl
+
+    original = ConfigLoaderImpl._load_configuration_impl
+    if not hasattr(original, _MARK):
+        wrapped = _wrapped(original)
+        setattr(wrapped, _MARK, True)
+        ConfigLoaderImpl._load_configuration_impl = wrapped
+
+
+def _is_set(mode: str) -> bool:
+    return mode in os.environ.get(MODE, "").split(",")
+
+
+def _wrapped(original: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def _load_configuration_impl(
+        self: Any, config_name: str | None, overrides: list[str], run_mode: Any, *args: Any, **kwargs: Any
+    ) -> Any:
+        from hydra.errors import ConfigCompositionException
+        from omegaconf.errors import OmegaConfBaseException
+
+        # Hydra 1.4 hands the same overrides on in parsed form.
+        others = {name: value for name, value in kwargs.items() if name != "parsed_overrides"}
+
+        def compose(name: str | None, texts: Sequence[str]) -> Any:
+            try:
+                return original(self, name, list(texts), run_mode, *args, **others)
+            except (OmegaConfBaseException, ValueError, TypeError) as error:
+                raise ConfigCompositionException(str(error)) from error
+
+        try:
+            record = _record()
+            if record.hydra is None or config_name != record.hydra.config_name or running_task_function():
+                # Another config, or a composition of the task's own; launchers compose before the task.
+                return original(self, config_name, overrides, run_mode, *args, **kwargs)
+            return Recomposition(
+                record=record,
+                source=os.environ[RERUN],
+                loader=self,
+                config_name=config_name,
+                given=overrides,
+                run_mode=run_mode,
+                compose=compose,
+                strict=_is_set("strict"),
+                frozen=_is_set("frozen"),
+            ).config()
+        except BridgeError as error:
+            raise ConfigCompositionException(f"lit-hydra rerun: {error}") from None
+
+    return _load_configuration_impl
+
+
+@functools.cache
+def _record() -> Any:
+    return read_record_or_json(os.environ[RERUN])
