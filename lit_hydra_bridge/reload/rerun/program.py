@@ -152,8 +152,8 @@ def _findable(module: str, folder: Path) -> str:
         found = False
     if not found:
         raise RerunError(
-            f"the run was started by python -m {module}, and there is no {top!r} in {folder} or installed; say "
-            "with --cwd where it is now"
+            f"the run was started by python -m {module}, and there is no {top!r} in {folder} or installed; "
+            "install it, or say with --cwd where it is now"
         )
     return module
 
