@@ -19,9 +19,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from omegaconf import MISSING, OmegaConf
 
+from lit_hydra_bridge.hydra_text import escape_interpolations
 from lit_hydra_bridge.record.composed_config import as_config, read_config
 from lit_hydra_bridge.record.redaction import Redactor
-from lit_hydra_bridge.record.run_record import ComposedConfig, RunRecord, escape_interpolations
+from lit_hydra_bridge.record.run_record import ComposedConfig, RunRecord
 
 
 @pytest.fixture(autouse=True)

@@ -10,10 +10,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
+from lit_hydra_bridge.hydra_text import escape_interpolations
 from lit_hydra_bridge.record.composed_config import read_config
 from lit_hydra_bridge.record.diff_redaction import redact_diff
 from lit_hydra_bridge.record.redaction import REDACTED, Redactor, looks_secret
-from lit_hydra_bridge.record.run_record import escape_interpolations
 
 WORDS = (
     ("token",), ("secret",), ("password",), ("passwd",), ("api", "key"), ("credential",), ("credentials",),

@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from lit_hydra_bridge.errors import InvalidRecordError
+from lit_hydra_bridge.hydra_text import escape_interpolations
 from lit_hydra_bridge.record.run_record import (
     ComposedConfig,
     Entry,
     Environment,
     RunRecord,
-    escape_interpolations,
     unpack_diff,
 )
 

@@ -14,12 +14,13 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from omegaconf import DictConfig, OmegaConf
 
+from lit_hydra_bridge.hydra_text import quoted
 from lit_hydra_bridge.record.composed_config import read_config
 from lit_hydra_bridge.record.redaction import Redactor
 from lit_hydra_bridge.record.run_record import PLACEHOLDER, REDACTED, ComposedConfig, Entry, Environment, RunRecord
 from lit_hydra_bridge.reload.compare.config_changes import config_changes, is_same
 from lit_hydra_bridge.reload.config import config_of
-from lit_hydra_bridge.reload.rerun.overrides import key_of, merged, package_of, parse, parse_recorded, quoted
+from lit_hydra_bridge.reload.rerun.overrides import key_of, merged, package_of, parse, parse_recorded
 from lit_hydra_bridge.reload.rerun.three_way import fill_redacted, plain_config, put_back
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)

@@ -116,8 +116,9 @@ def _asked_secrets(path: str, overrides: Sequence[str], options: RerunOptions) -
     """Ask a person for what was redacted; where there is none, the missing names become an error later."""
     if not (sys.stdin and sys.stdin.isatty()):
         return []
+    from lit_hydra_bridge.hydra_text import quoted
     from lit_hydra_bridge.reload.checkpoint import read_record
-    from lit_hydra_bridge.reload.rerun.overrides import not_given, parse, quoted
+    from lit_hydra_bridge.reload.rerun.overrides import not_given, parse
     from lit_hydra_bridge.reload.rerun.plan import unrecorded_keys
 
     missing = not_given(unrecorded_keys(read_record(path), frozen=options.frozen), parse(overrides))

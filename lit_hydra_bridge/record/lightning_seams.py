@@ -12,16 +12,13 @@ signature. A name that a future Lightning no longer has is left alone, and costs
 from __future__ import annotations
 
 import functools
-import importlib.util
 import inspect
 import pickle
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from importlib.machinery import ModuleSpec
-from types import ModuleType
+from collections.abc import Callable
 from typing import Any, Final
 
+from lit_hydra_bridge.on_import import when_imported
 from lit_hydra_bridge.record import trust
 from lit_hydra_bridge.record.kept_copies import keep_copy
 from lit_hydra_bridge.record.warning import warn
@@ -71,41 +68,13 @@ def _warn_once(message: str) -> None:
     warn(f"this version of Lightning is not known: {message}")
 
 
+@functools.cache
 def install_when_imported() -> None:
     """Wrap what is loaded, and the checkpoint loader of what is imported later.
 
     Called when Hydra starts, so that `load_from_checkpoint` before the first Trainer is covered as well.
     """
-    for package in FABRIC:
-        if f"{package}.core.saving" in sys.modules:
-            install(package)
-    if not any(isinstance(finder, _OnImport) for finder in sys.meta_path):
-        sys.meta_path.insert(0, _OnImport())
-
-
-class _OnImport:
-    """Runs `install` right after `<lightning>.core.saving` was imported; sees no other module."""
-
-    def __init__(self) -> None:
-        self._waiting = {f"{package}.core.saving": package for package in FABRIC}
-
-    def find_spec(
-        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
-        package = self._waiting.pop(name, None)
-        if package is None:
-            return None
-        spec = importlib.util.find_spec(name)  # the popped name no longer stops at us
-        if spec is not None and spec.loader is not None:
-            execute = spec.loader.exec_module
-
-            def exec_module(module: ModuleType) -> None:
-                execute(module)
-                with suppress(Exception):  # what was imported is Lightning's, and must be
-                    install(package)
-
-            spec.loader.exec_module = exec_module  # type: ignore[method-assign]
-        return spec
+    when_imported({f"{package}.core.saving": functools.partial(install, package) for package in FABRIC})
 
 
 def _stamping(original: Callable[..., Any]) -> Callable[..., Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lit_hydra_bridge.record.run_record import escape_interpolations
+from lit_hydra_bridge.hydra_text import escape_interpolations
 
 
 def merged(ours: Mapping[str, Any], theirs: Mapping[Any, Any]) -> dict[str, Any]:

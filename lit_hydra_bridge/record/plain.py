@@ -6,7 +6,7 @@ import enum
 from pathlib import PurePath
 from typing import Any
 
-from lit_hydra_bridge.record.run_record import escape_interpolations
+from lit_hydra_bridge.hydra_text import escape_interpolations
 
 
 def plain_key(key: Any) -> str | int | float | bool:

@@ -74,7 +74,7 @@ def as_omegaconf_content(record: RunRecord) -> dict[Any, Any]:
 
     A value like `${x}` that was not an interpolation is escaped; one that still is stays.
     """
-    from lit_hydra_bridge.record.run_record import escape_interpolations
+    from lit_hydra_bridge.hydra_text import escape_interpolations
 
     unresolved = set(record.config.unresolved)
 

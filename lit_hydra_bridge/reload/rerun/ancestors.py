@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lit_hydra_bridge.errors import RerunError
+from lit_hydra_bridge.hydra_text import quoted
 from lit_hydra_bridge.record.run_record import ANCESTORS_WITH_CONFIG, Ancestor, RunRecord
 from lit_hydra_bridge.reload.rerun import overrides as override_texts
 from lit_hydra_bridge.reload.rerun.copies import find_copy, how_it_ended, keeping
@@ -34,7 +35,7 @@ def remade_ancestors(
         return
     with tempfile.TemporaryDirectory(prefix="lit-hydra-ancestors-", ignore_cleanup_errors=True) as folder:
         yield [
-            f"{key}={override_texts.quoted(str(_remake(record, ancestor, options, Path(folder, str(i)), tell)))}"
+            f"{key}={quoted(str(_remake(record, ancestor, options, Path(folder, str(i)), tell)))}"
             for i, (key, ancestor) in enumerate(missing)
         ]
 
@@ -74,7 +75,7 @@ def _remake(
     plain = RerunOptions(cwd=options.cwd, script=options.script)
     with remade_ancestors(parent, [], plain, tell) as overrides:
         program = find_program(parent, cwd=options.cwd, script=options.script)
-        run_dir = f"hydra.run.dir={override_texts.quoted(str(folder / 'run'))}"
+        run_dir = f"hydra.run.dir={quoted(str(folder / 'run'))}"
         plan = plan_rerun(parent, str(source), program, [*overrides, run_dir], plain)
         with keeping(folder / "copies", ancestor.global_step) as environment:
             status = run(plan, environment)

@@ -5,7 +5,6 @@ Hydra's own parser reads them, so what counts as the same key is what Hydra take
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -19,10 +18,6 @@ _ONE_RUN_ONLY: Final = (
     "hydra.run.", "hydra.sweep.", "hydra.mode", "hydra.output_subdir", "hydra/launcher", "hydra.launcher",
     "hydra/sweeper", "hydra.sweeper", "hydra.job.num", "hydra.job.id",
 )  # fmt: skip
-
-# What Hydra reads as text without quotes; and words that it reads as something else.
-_BARE: Final = re.compile(r"[A-Za-z_/][\w./-]*", re.ASCII)
-_WORDS: Final = frozenset({"null", "true", "false", "nan", "inf"})
 
 
 def parse(texts: Iterable[str]) -> list[Any]:
@@ -61,17 +56,6 @@ def parse_recorded(texts: Iterable[str]) -> list[Any]:
 def is_redacted(override: Any) -> bool:
     """Tell whether a recorded override has lost its value, and so can't be given again."""
     return PLACEHOLDER.search(str(override.input_line)) is not None
-
-
-def quoted(text: str) -> str:
-    """Return a value of an override that Hydra reads as exactly this text."""
-    if _BARE.fullmatch(text) and text.lower() not in _WORDS:
-        return text
-    from hydra.core.override_parser.types import Quote, QuotedString
-
-    from lit_hydra_bridge.record.run_record import escape_interpolations
-
-    return str(QuotedString(text=escape_interpolations(text), quote=Quote.single).with_quotes())
 
 
 def replayed_hydra_overrides(recorded: Iterable[str]) -> list[str]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from lit_hydra_bridge.hydra_text import quoted
 from lit_hydra_bridge.reload.config import config_of
 from lit_hydra_bridge.reload.rerun import overrides as override_texts
 from lit_hydra_bridge.reload.rerun.drift import drift_lines, tell
@@ -206,7 +207,7 @@ class Recomposition:
                 break
             except HydraException:
                 continue
-        source = f"hydra.searchpath=[{override_texts.quoted('ckpt://' + self.source)}]"
+        source = f"hydra.searchpath=[{quoted('ckpt://' + self.source)}]"
         given = [text for text in hydra_given if not text.lstrip("+").startswith("hydra.searchpath=")]
         config = self.compose(
             None, [*given, source, "+checkpoint=config", *(str(override.input_line) for override in new)]

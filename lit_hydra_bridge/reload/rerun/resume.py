@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from lit_hydra_bridge.errors import RerunError
+from lit_hydra_bridge.hydra_text import quoted
 from lit_hydra_bridge.record.run_record import LoggerRun, RunRecord
 from lit_hydra_bridge.reload.checkpoint import read_plain_checkpoint
 from lit_hydra_bridge.reload.config import config_of
-from lit_hydra_bridge.reload.rerun.overrides import key_of, quoted
+from lit_hydra_bridge.reload.rerun.overrides import key_of
 from lit_hydra_bridge.reload.rerun.three_way import plain_config
 
 _KEY: Final = "ckpt_path"

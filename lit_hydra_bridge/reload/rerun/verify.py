@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lit_hydra_bridge.errors import NoRecordError, RerunError
+from lit_hydra_bridge.hydra_text import quoted
 from lit_hydra_bridge.reload.checkpoint import checkpoint_path, read_plain_checkpoint, read_record
 from lit_hydra_bridge.reload.config import config_of
 from lit_hydra_bridge.reload.rerun import overrides as override_texts
@@ -101,7 +102,7 @@ def verify(
         # Whatever happens to the original while the run is made again, this is what it was.
         kept = _link_or_copy(original, folder)
         keys = {override_texts.key_of(override) for override in override_texts.parse(overrides)}
-        run_dir = [] if "hydra.run.dir" in keys else [f"hydra.run.dir={override_texts.quoted(str(folder / 'run'))}"]
+        run_dir = [] if "hydra.run.dir" in keys else [f"hydra.run.dir={quoted(str(folder / 'run'))}"]
         plan = stack.enter_context(prepared(path, [*overrides, *run_dir], options or RerunOptions(), tell=tell))
         environment = stack.enter_context(keeping(folder / "copies", step if isinstance(step, int) else None))
         started(plan)
