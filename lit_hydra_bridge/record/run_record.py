@@ -128,6 +128,8 @@ class Training:
     devices: int | None = None
     num_nodes: int | None = None
     world_size: int | None = None
+    threads: int | None = None
+    """CPU threads that torch computed with: another number gives other sums in their last digits."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,11 +197,6 @@ class RunRecord:
             return _Reader().record(cls, data)
         except RecursionError:
             raise InvalidRecordError("the record is nested too deeply to be one") from None
-
-
-def escape_interpolations(text: str) -> str:
-    r"""Return text that omegaconf reads as `text` itself: `${x}` -> `\${x}`, and backslashes before it doubled."""
-    return re.sub(r"(\\*)\$\{", lambda found: found[1] * 2 + r"\${", text)
 
 
 def unpack_diff(packed: str) -> str:

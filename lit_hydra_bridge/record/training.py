@@ -28,6 +28,7 @@ def read_training(trainer: Any, model: Any, config: ComposedConfig) -> Training:
         devices=_integer(getattr(trainer, "num_devices", None)),
         num_nodes=_integer(getattr(trainer, "num_nodes", None)),
         world_size=_integer(getattr(trainer, "world_size", None)),
+        threads=_integer(torch.get_num_threads()),
     )
 
 

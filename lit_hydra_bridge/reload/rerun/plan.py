@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from lit_hydra_bridge.errors import RerunError
+from lit_hydra_bridge.hydra_text import quoted
 from lit_hydra_bridge.record.run_record import PLACEHOLDER, RunRecord
 from lit_hydra_bridge.record.trust import TRUSTED
 from lit_hydra_bridge.reload.checkpoint import checkpoint_path, read_record
@@ -165,8 +166,15 @@ def plan_rerun(
             RERUN: source,
             **({MODE: ",".join(mode)} if mode else {}),
             **_trusted(record, source, new, options),
+            **_threads(record),
         },
     )
+
+
+def _threads(record: RunRecord) -> dict[str, str]:
+    """As many threads as the run had: a job of a sweep has a part of the machine. A user's own wish counts more."""
+    threads = record.training.threads if record.training else None
+    return {} if threads is None or "OMP_NUM_THREADS" in os.environ else {"OMP_NUM_THREADS": str(threads)}
 
 
 def _new_overrides(record: RunRecord, source: str, overrides: Sequence[str], options: RerunOptions) -> list[Any]:
@@ -219,7 +227,7 @@ def _job_overrides(record: RunRecord, new: Sequence[Any], options: RerunOptions)
     values = {"hydra.job.num": record.hydra.job_num, "hydra.job.id": record.hydra.job_id}
     given = {override_texts.key_of(override) for override in new}
     return [
-        f"{key}={value if isinstance(value, int) else override_texts.quoted(value)}"
+        f"{key}={value if isinstance(value, int) else quoted(value)}"
         for key, value in values.items()
         if value is not None and key not in given
     ]
