@@ -5,6 +5,7 @@ In a process without Hydra they return nothing, having imported nothing. They ne
 
 from __future__ import annotations
 
+import os
 import sys
 from types import FrameType
 from typing import Any
@@ -31,7 +32,8 @@ def _callbacks(package: str, recorder_module: str) -> list[Any]:
         from lit_hydra_bridge.record.lightning_seams import install
 
         install(package)
-        return _added(import_module(recorder_module).RunRecorder)
+        classes = import_module(recorder_module)
+        return _added(classes.RunRecorder) + _added_reporter(classes.ProgressReporter)
     except Exception as error:  # Lightning calls factories unguarded, and no Trainer may fail for us
         from lit_hydra_bridge.record.warning import warn
 
@@ -52,6 +54,17 @@ def _added(recorder_class: type[Any]) -> list[Any]:
         return [recorder_class()]
     if not any(isinstance(callback, RecorderHooks) for callback in callbacks):
         callbacks.append(recorder_class())
+    return []
+
+
+def _added_reporter(reporter_class: type[Any]) -> list[Any]:
+    """Where a launcher wants to know how far the training is, give the Trainer one more callback, as quietly."""
+    from lit_hydra_bridge.progress import PROGRESS
+
+    path = os.environ.get(PROGRESS)
+    callbacks = _callbacks_of_trainer_being_made() if path else None
+    if callbacks is not None:
+        callbacks.append(reporter_class(path))
     return []
 
 
