@@ -28,6 +28,10 @@ setup(
         "rich>=13",
         "fsspec>=2023.1",
         "PyYAML>=6",
+        # For jobs of a sweep that are no forks: task functions and return values without a name to be found by.
+        "cloudpickle>=2",
+        # Tells BLAS and OpenMP libraries that a forked job has inherited how many threads it has.
+        "threadpoolctl>=3",
         # Either name of Lightning serves; `lightning` is what a fresh installation gets.
         "lightning>=2.4",
     ],
@@ -38,11 +42,14 @@ setup(
         # For work on this package: the Makefile installs it under constraints.txt.
         "dev": [
             "build",
+            "hydra-colorlog",
             "hydra-joblib-launcher",
+            "hydra-optuna-sweeper",
             "hydra-submitit-launcher",
             "hydra-zen",
             "hypothesis",
             "mypy",
+            "pyte",
             "pytest",
             "pytest-timeout",
             "pytest-xdist",

@@ -47,3 +47,19 @@ class RerunError(BridgeError):
 
 class ModelError(BridgeError):
     """A checkpoint's model can't be built: its class, an argument or a fitting weight is missing."""
+
+
+class SweepError(BridgeError):
+    """A sweep can't be launched as it was asked for."""
+
+
+class SweepSettingsError(SweepError, ValueError):
+    """A launcher's setting has a value that makes no sense."""
+
+
+class SweepFolderError(SweepError):
+    """A sweep's folder can't be used: it is another sweep's, in use, or damaged."""
+
+
+class JobFailedError(BridgeError):
+    """A job did not complete, and left no exception of its own to raise."""

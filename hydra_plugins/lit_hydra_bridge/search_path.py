@@ -6,6 +6,7 @@ Hydra executes this module at the start of every app on the machine, so it impor
 from __future__ import annotations
 
 import os
+import sys
 from contextlib import suppress
 
 from hydra.core.config_search_path import ConfigSearchPath
@@ -34,5 +35,23 @@ def _make_a_run_again() -> None:
         hydra_seam.install()
 
 
+def _take_the_jobs_config() -> None:
+    """Where Lightning has started this app as a further rank of a sweep's job, it gets that job's very config."""
+    if os.environ.get("LIT_HYDRA_BRIDGE_JOB_CONFIG"):
+        from lit_hydra_bridge.sweep import frozen_config
+
+        frozen_config.install()
+
+
+def _warn_of_an_ignored_launcher() -> None:
+    """Where one of our launchers is on the command line, and this turns out to be no multirun."""
+    if any("hydra/launcher=lit_" in text for text in sys.argv):
+        from lit_hydra_bridge.sweep import ignored
+
+        ignored.install()
+
+
 # Here and not in the plugin: a launcher's job process scans the plugins, and takes the search path from its parent.
 _make_a_run_again()
+_take_the_jobs_config()
+_warn_of_an_ignored_launcher()

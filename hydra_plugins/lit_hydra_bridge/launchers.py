@@ -1,0 +1,74 @@
+"""`hydra/launcher=lit_local`: the door to lit_hydra_bridge.sweep.
+
+Hydra executes this module at the start of every app on the machine, so it imports next to nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.config_store import ConfigStore
+from hydra.errors import CompactHydraException
+from hydra.plugins.launcher import Launcher
+
+from lit_hydra_bridge.sweep.settings import LitLocalSettings
+
+if TYPE_CHECKING:
+    from hydra.core.utils import JobReturn
+    from hydra.types import HydraContext, TaskFunction
+    from omegaconf import DictConfig
+
+    from lit_hydra_bridge.sweep.launch import Sweep
+
+
+class LauncherError(CompactHydraException):  # type: ignore[misc]
+    """A sweep can't be launched; Hydra shows a compact error as its message alone, without a traceback."""
+
+
+class LitLocalLauncher(Launcher):  # type: ignore[misc]
+    """Runs a multirun's jobs in parallel on this machine, each in a process of its own."""
+
+    def __init__(self, **settings: Any) -> None:
+        self._given = settings
+        self._sweep: Sweep | None = None
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Check the settings, and freeze the config files.
+
+        Raises:
+            LauncherError: a setting makes no sense.
+        """
+        from lit_hydra_bridge.errors import SweepError
+        from lit_hydra_bridge.sweep.launch import make_sweep
+
+        try:
+            self._sweep = make_sweep(hydra_context, task_function, config, self._given)
+        except SweepError as error:
+            raise LauncherError(str(error)) from None
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        """Run a batch of jobs.
+
+        Raises:
+            LauncherError: it can't be launched.
+        """
+        from lit_hydra_bridge.errors import SweepError
+
+        assert self._sweep is not None, "Hydra calls setup before launch"
+        try:
+            return self._sweep.launch(job_overrides, initial_job_idx)
+        except SweepError as error:
+            raise LauncherError(str(error)) from None
+
+
+def _store() -> None:
+    """Hydra executes plugin modules anew, and its newer versions warn of an entry that is there already."""
+    launchers = ConfigStore.instance().repo.get("hydra", {}).get("launcher", {})
+    if "lit_local.yaml" not in launchers:
+        ConfigStore.instance().store(
+            group="hydra/launcher", name="lit_local", node=LitLocalSettings, provider="lit-hydra-bridge"
+        )
+
+
+_store()

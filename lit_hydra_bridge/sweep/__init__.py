@@ -1,0 +1,1 @@
+"""A Hydra multirun -> isolated parallel jobs, a folder of outcomes, a table."""

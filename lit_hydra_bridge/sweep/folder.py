@@ -1,0 +1,269 @@
+"""Every file name in a sweep's folder, how they are written, and reading them back.
+
+<sweep>/.sweep/sweep.json    which sweep this is, and the command that launched it
+<sweep>/.sweep/lock          held by its launcher, and by the jobs that outlive one
+<sweep>/<job>/job.json       a job's state: attempts, outcome, return value
+<sweep>/<job>/job.log        what the job and its children have printed
+<sweep>/<job>/progress.json  how far it is
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import itertools
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from lit_hydra_bridge.errors import SweepFolderError
+from lit_hydra_bridge.sweep.job import FORMAT, JobState
+
+# A dead launcher's jobs are killed within seconds; until then they hold the lock.
+_WAIT_FOR_DYING_JOBS_S: Final = 15.0
+_NO_LOCKS_HERE: Final = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Write beside and rename, so that no reader sees half a file."""
+    beside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        beside.write_text(json.dumps(data, indent=1), encoding="utf-8")
+        os.replace(beside, path)
+    except OSError:
+        with suppress(OSError):
+            beside.unlink()
+        raise
+
+
+@dataclass(frozen=True)
+class JobFolder:
+    """The folder of one job: the run's output folder."""
+
+    path: Path
+
+    @property
+    def state_file(self) -> Path:
+        return self.path / "job.json"
+
+    @property
+    def log(self) -> Path:
+        return self.path / "job.log"
+
+    @property
+    def progress(self) -> Path:
+        return self.path / "progress.json"
+
+    def read(self) -> JobState | None:
+        """Return the job's state; None where there is none.
+
+        Raises:
+            SweepFolderError: there is one, and it can't be read.
+        """
+        try:
+            return JobState.from_dict(json.loads(self.state_file.read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            raise SweepFolderError(f"{self.state_file}: it can't be read ({error})") from None
+        except SweepFolderError as error:
+            raise SweepFolderError(f"{self.state_file}: {error}") from None
+
+    def write(self, state: JobState) -> None:
+        """Write the job's state; the job may have removed its folder."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_json(self.state_file, state.to_dict())
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepIdentity:
+    """What sweep.json says: which sweep a folder is of, and how it was launched."""
+
+    id: str
+    created: float
+    """Seconds since the epoch."""
+    program: str
+    """The script, or `-m` and the module, that was run."""
+    task: str
+    """The name of the task function: a program may have several."""
+    config_name: str | None
+    overrides: tuple[str, ...]
+    """Of the multirun, as they were given; without Hydra's own."""
+    command: tuple[str, ...]
+    """The whole command; empty where the sweep was not launched by one."""
+    cwd: str
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    def same_sweep(self, other: SweepIdentity) -> str | None:
+        """Return what makes the other one another sweep; None where it is the same."""
+        names = {"program": "program", "task": "task", "config_name": "config name", "overrides": "overrides"}
+        for name, what in names.items():
+            mine, its = getattr(self, name), getattr(other, name)
+            if mine != its:
+                return f"it has the {what} {_shown(mine)}, and this one {_shown(its)}"
+        return None
+
+
+def _shown(value: Any) -> str:
+    text = " ".join(value) if isinstance(value, tuple) else str(value)
+    return repr(text if len(text) <= 200 else text[:200] + "…")
+
+
+@dataclass
+class SweepFolder:
+    """The folder of a sweep."""
+
+    path: Path
+    _lock: int | None = None
+
+    @property
+    def own(self) -> Path:
+        """What is ours alone."""
+        return self.path / ".sweep"
+
+    @property
+    def identity_file(self) -> Path:
+        return self.own / "sweep.json"
+
+    @property
+    def lock_file(self) -> Path:
+        return self.own / "lock"
+
+    def frozen_config(self, number: int) -> Path:
+        """A running job's config, for the ranks that it starts."""
+        return self.own / f"config-{number}.pickle"
+
+    def read_identity(self) -> SweepIdentity | None:
+        """Return which sweep this is; None where no launcher of ours has been here.
+
+        Raises:
+            SweepFolderError: it can't be read.
+        """
+        try:
+            data = json.loads(self.identity_file.read_text(encoding="utf-8"))
+            if data["format"] > FORMAT:
+                raise SweepFolderError(f"{self.identity_file}: a newer lit-hydra-bridge wrote it: upgrade")
+            known = {name: data[name] for name in SweepIdentity.__dataclass_fields__}
+            known |= {name: tuple(known[name]) for name in ("overrides", "command")}
+            return SweepIdentity(**known)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise SweepFolderError(
+                f"{self.identity_file}: it can't be read ({type(error).__name__}: {error}); "
+                "take another hydra.sweep.dir, or move this folder away"
+            ) from None
+
+    def write_identity(self, identity: SweepIdentity) -> None:
+        """Write which sweep this is."""
+        write_json(self.identity_file, {"format": FORMAT, **asdict(identity)})
+
+    def prepare(self) -> None:
+        """Make the folder.
+
+        Raises:
+            SweepFolderError: it can't be written to.
+        """
+        try:
+            self.own.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise SweepFolderError(
+                f"hydra.sweep.dir={self.path}: it can't be written to ({error.strerror or error}); choose another one"
+            ) from None
+
+    def remove_frozen_configs(self) -> None:
+        """What the jobs of a launcher that was killed have left."""
+        for path in self.own.glob("config-*.pickle"):
+            path.unlink(missing_ok=True)
+
+    def lock(self) -> None:
+        """Take the folder for this launcher; a dead launcher's jobs are waited for.
+
+        Raises:
+            SweepFolderError: another launcher is at work in it.
+        """
+        try:
+            handle = os.open(self.lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise SweepFolderError(f"{self.lock_file}: it can't be opened ({error.strerror or error})") from None
+        deadline = time.monotonic() + _WAIT_FOR_DYING_JOBS_S
+        while not _try_lock(handle):
+            holder = os.pread(handle, 200, 0).decode("utf-8", "replace")
+            if _is_alive(holder) or time.monotonic() > deadline:
+                os.close(handle)
+                raise SweepFolderError(
+                    f"hydra.sweep.dir={self.path}: another launcher ({holder.strip() or 'unknown'}) is running this "
+                    "sweep; wait for it, or end it first"
+                )
+            time.sleep(0.1)
+        with suppress(OSError):
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+        self._lock = handle
+
+    def unlock(self) -> None:
+        """Let the next launcher in."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    @property
+    def lock_handle(self) -> int | None:
+        """The file descriptor that holds the lock, for whoever must hold it longer."""
+        return self._lock
+
+    def leave(self) -> None:
+        """In a forked child: the lock is its parent's."""
+        self.unlock()
+
+    def job_folders(self) -> Iterator[JobFolder]:
+        """Every job's folder, wherever `hydra.sweep.subdir` has put it; without those that were kept aside."""
+        for place, folders, files in os.walk(self.path):
+            there = set(folders)
+            folders[:] = sorted(name for name in there if not name.startswith(".") and not _is_aside(name, there))
+            if "job.json" in files:
+                yield JobFolder(Path(place))
+
+
+def aside(folder: Path) -> Path:
+    """Return the name under which a folder is kept when another takes its place: `0~1`, `0~2` and so on."""
+    return next(
+        path for count in itertools.count(1) if not (path := folder.with_name(f"{folder.name}~{count}")).exists()
+    )
+
+
+def _is_aside(name: str, beside: set[str]) -> bool:
+    base, mark, count = name.rpartition("~")
+    return bool(mark) and count.isdigit() and base in beside
+
+
+def _try_lock(handle: int) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in _NO_LOCKS_HERE:  # some network file systems; then what the file says must do
+            return not _is_alive(os.pread(handle, 200, 0).decode("utf-8", "replace"))
+        return False
+    return True
+
+
+def _is_alive(holder: str) -> bool:
+    """Tell whether `process 12 on host` still runs; one of another host is believed to."""
+    words = holder.split()
+    if len(words) != 4 or not words[1].isdigit():
+        return False
+    if words[3] != socket.gethostname():
+        return True
+    try:
+        os.kill(int(words[1]), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return int(words[1]) != os.getpid()

@@ -1,0 +1,160 @@
+"""The forkserver: a process that has imported the libraries, and nothing of the app; each job is a fork of it.
+
+    launcher -> server   {"do": "begin", preload, threads, environment, program}
+    server -> launcher   {"ready": None}, or {"ready": "why a fork of it is not safe"}
+    launcher -> server   {"do": "job", id, job, token, family} with the descriptor of the job's connection
+    launcher -> server   {"do": "rank", …}, {"do": "ask" | "kill", pid}
+    server -> launcher   {"started": id, "pid": 12}, {"ended": 12, "status": 0, "is_first": True}
+
+Pickled, each with its length before it. When the connection ends, the launcher is gone: all is killed.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import select
+import signal
+import socket
+import struct
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from importlib import import_module
+from typing import Any, Final
+
+from lit_hydra_bridge.sweep.nursery import Nursery
+
+_LENGTH: Final = struct.Struct("!Q")
+
+
+class Channel:
+    """Messages over a Unix socket, with at most one file descriptor each."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.socket = connection
+        self._data = b""
+        self._descriptors: list[int] = []
+
+    def fileno(self) -> int:
+        """For select."""
+        return self.socket.fileno()
+
+    def send(self, message: dict[str, Any], descriptor: int | None = None) -> None:
+        """Send a message.
+
+        Raises:
+            OSError: the other side is gone.
+        """
+        body = pickle.dumps({**message, "has_descriptor": descriptor is not None})
+        header = _LENGTH.pack(len(body))
+        if descriptor is None:
+            self.socket.sendall(header + body)
+            return
+        sent = socket.send_fds(self.socket, [header], [descriptor])
+        self.socket.sendall(header[sent:] + body)
+
+    def receive(self) -> Iterator[tuple[dict[str, Any], int | None]]:
+        """Read what is there, and give the messages that are whole.
+
+        Raises:
+            EOFError: the other side is gone.
+        """
+        data, descriptors, _, _ = socket.recv_fds(self.socket, 1 << 20, 16)
+        if not data:
+            raise EOFError
+        self._data += data
+        self._descriptors += descriptors
+        while len(self._data) >= _LENGTH.size:
+            (length,) = _LENGTH.unpack_from(self._data)
+            if len(self._data) < _LENGTH.size + length:
+                return
+            message = pickle.loads(self._data[_LENGTH.size : _LENGTH.size + length])
+            self._data = self._data[_LENGTH.size + length :]
+            yield message, self._descriptors.pop(0) if message["has_descriptor"] else None
+
+
+class Server:
+    """Serves one launcher."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._nursery = Nursery()
+        self._pid = os.getpid()
+        self._program = b""
+        self._controller: Any = None
+
+    def serve(self) -> None:
+        """Work until the launcher is gone."""
+        try:
+            while True:
+                sources: list[Any] = [self._channel, *self._nursery.descriptors()]
+                readable, _, _ = select.select(sources, [], [], self._nursery.wait_s())
+                if self._channel in readable:
+                    for message, descriptor in self._channel.receive():
+                        self._handle(message, descriptor)
+                for ended in self._nursery.ended():
+                    self._channel.send({"ended": ended.pid, "status": ended.status, "is_first": ended.is_first})
+        except (EOFError, OSError):
+            self._nursery.kill_all()
+
+    def _handle(self, message: dict[str, Any], descriptor: int | None) -> None:
+        do = message["do"]
+        if do == "begin":
+            self._channel.send({"ready": self._begin(message)})
+        elif do in ("ask", "kill"):
+            getattr(self._nursery, do)(message["pid"])
+        else:
+            pid = self._nursery.fork(
+                lambda: self._in_child(message, descriptor),
+                family=message.get("family"),
+                token=message["token"],
+                mark=descriptor,
+            )
+            if descriptor is not None:
+                os.close(descriptor)
+            self._channel.send({"started": message["id"], "pid": pid})
+
+    def _begin(self, message: dict[str, Any]) -> str | None:
+        from lit_hydra_bridge.sweep.job_environment import thread_controller
+        from lit_hydra_bridge.sweep.probe import why_not_fork
+
+        self._program = message["program"]
+        import_all(message["preload"])
+        self._controller = thread_controller()
+        import gc
+
+        gc.freeze()  # what is there is shared by all jobs, and no collection of theirs writes to it
+        return why_not_fork()
+
+    def _in_child(self, message: dict[str, Any], descriptor: int | None) -> int:
+        from lit_hydra_bridge.sweep import fresh, worker
+
+        self._channel.socket.close()
+        self._nursery.forget()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
+        fresh.die_with(self._pid)
+        worker.forget_parents_exit()
+        try:
+            if message["do"] == "rank":
+                return fresh.run_packed_rank(message["request"], self._program)
+            connection = socket.socket(fileno=descriptor) if descriptor is not None else None
+            return fresh.run_packed_job(message["job"], self._program, connection, self._controller)
+        finally:
+            worker.leave()
+
+
+def import_all(names: list[str]) -> None:
+    """Import what can be imported: what fails here will fail again, or not be needed, in the job."""
+    for name in names:
+        with suppress(BaseException):
+            import_module(name)
+
+
+def main(descriptor: int) -> None:
+    """Start of the server's process."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    Server(Channel(socket.socket(fileno=descriptor))).serve()
+    sys.exit(0)

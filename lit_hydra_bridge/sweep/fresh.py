@@ -1,0 +1,75 @@
+"""Where job processes begin that are no fork of the launcher: what they were handed -> the worker."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import socket
+import sys
+from typing import TYPE_CHECKING, Any, Final
+
+from lit_hydra_bridge.sweep import worker
+from lit_hydra_bridge.sweep.seeding import RandomState
+
+if TYPE_CHECKING:
+    from lit_hydra_bridge.sweep.program import Program
+
+_PR_SET_PDEATHSIG: Final = 1
+
+
+def die_with(parent: int) -> None:
+    """Let Linux kill this process when its parent dies; the reaper sees to what it has started."""
+    if not sys.platform.startswith("linux"):
+        return
+    import ctypes
+
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:  # it was dead before we asked
+        os._exit(1)
+
+
+def pack_job(spec: worker.JobSpec, config: Any) -> bytes:
+    """Pack a job for another process."""
+    from lit_hydra_bridge.sweep.program import dumps
+
+    return pickle.dumps((pickle.dumps(spec), dumps(config)))
+
+
+def run_packed_job(job: bytes, program: bytes, connection: socket.socket | None, controller: Any = None) -> int:
+    """Run a job in this process, which has nothing of the app yet; return its exit code."""
+    from lit_hydra_bridge.sweep.program import loads
+
+    packed_spec, packed_config = pickle.loads(job)
+    spec: worker.JobSpec = pickle.loads(packed_spec)
+    worker.enter(spec, controller)
+    seeded = RandomState().apply()
+
+    def load() -> tuple[Program, Any]:
+        return _unpacked(program, seeded), loads(packed_config)
+
+    return worker.run(spec, load, seeded, connection)
+
+
+def run_packed_rank(request: dict[str, Any], program: bytes) -> int:
+    """Run a job's further rank in this process; return its exit code."""
+    worker.enter_rank(request)
+    RandomState().apply()
+    return worker.run_rank(request, lambda: _unpacked(program, {}))
+
+
+def _unpacked(packed: bytes, seeded: dict[str, str]) -> Program:
+    """Import the app, restore what it had seeded before the launch, and note that in `seeded`."""
+    packed_program = pickle.loads(packed)
+    program: Program = packed_program.unpack()
+    seeded.update(packed_program.random_state.restore())
+    return program
+
+
+def main(file: int, connection: int, parent: int) -> None:
+    """Start of a spawned job process: `file` has the job and its program, `connection` leads to the launcher."""
+    die_with(parent)
+    with os.fdopen(file, "rb") as opened:
+        opened.seek(0)
+        job, program = pickle.load(opened)
+    sys.exit(run_packed_job(job, program, socket.socket(fileno=connection)))

@@ -1,0 +1,341 @@
+"""A launcher's sweep: checks before anything starts, its folder, its batches, and the table at its end.
+
+    plan.py     a job's overrides -> its folder, config and command; whether it has been completed before
+    batch.py    the loop: fill the slots, wait, settle what has ended
+    slots.py    who may run now
+    local.py    job processes on this machine
+    shown.py    what a person sees, through board.py
+
+Configs are frozen when the launcher is set up (compose.py).
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import shlex
+import sys
+import time
+import uuid
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+from lit_hydra_bridge.errors import SweepFolderError, SweepSettingsError
+from lit_hydra_bridge.sweep import job_environment, machine
+from lit_hydra_bridge.sweep.batch import Batch, Signals
+from lit_hydra_bridge.sweep.board.board import make_board, print_summary
+from lit_hydra_bridge.sweep.command import program_name, sweep_command
+from lit_hydra_bridge.sweep.compose import FrozenConfigs
+from lit_hydra_bridge.sweep.folder import SweepFolder, SweepIdentity
+from lit_hydra_bridge.sweep.job import JobState, Outcome
+from lit_hydra_bridge.sweep.local import Starter, make_starter
+from lit_hydra_bridge.sweep.plan import Planner
+from lit_hydra_bridge.sweep.program import Program
+from lit_hydra_bridge.sweep.ranking import ranked
+from lit_hydra_bridge.sweep.reaping import Reaper
+from lit_hydra_bridge.sweep.returns import job_return
+from lit_hydra_bridge.sweep.settings import LitLocalSettings, checked, needed_devices
+from lit_hydra_bridge.sweep.shown import Shown
+from lit_hydra_bridge.sweep.slots import SlotPool, sized_pool
+
+log = logging.getLogger(__name__)
+
+_NOT_RUN: Final = "it was not started, as the sweep was ended before"
+
+
+def make_sweep(hydra_context: Any, task_function: Any, master: Any, given: dict[str, Any]) -> Sweep:
+    """Return the sweep of a launcher.
+
+    Args:
+        hydra_context, task_function: Hydra's.
+        master: the multirun's config.
+        given: what the launcher's own node of it says, resolved.
+
+    Raises:
+        SweepError: a setting makes no sense, or the folder can't be this sweep's.
+    """
+    from hydra.core.utils import setup_globals
+    from omegaconf import OmegaConf
+
+    setup_globals()
+    plain: Any = OmegaConf.to_container(OmegaConf.create(given), resolve=True)
+    # An interpolation there is each job's own, and is read from its config.
+    raw = OmegaConf.to_container(master.hydra.launcher, resolve=False)
+    if isinstance(raw, dict) and "${" in str(raw.get("devices_per_job")):
+        plain["devices_per_job"] = raw["devices_per_job"]
+    program = Program(task_function=task_function, hydra_context=hydra_context)
+    sweep = Sweep(program, master, checked(plain))
+    sweep.prepare_folder()
+    return sweep
+
+
+class Sweep:
+    """All batches that one launcher runs.
+
+    Args:
+        program: the app.
+        master: the multirun's config.
+        settings: checked.
+    """
+
+    def __init__(self, program: Program, master: Any, settings: LitLocalSettings) -> None:
+        self._program, self._master, self._settings = program, master, settings
+        self._folder = SweepFolder(Path(os.path.abspath(str(master.hydra.sweep.dir))))
+        self._devices = _devices(settings)
+        self._server: Starter | None = None
+        self._planner: Planner | None = None
+        self._shown: Shown | None = None
+        self._summarised = 0
+        self._reaper: Reaper | None = None
+        self._held = ExitStack()
+        """The lock, the reaper and the forkserver, until the sweep is over."""
+        self._token = uuid.uuid4().hex
+        self._configs = FrozenConfigs(program.hydra_context.config_loader)
+
+    def prepare_folder(self) -> None:
+        """Make the folder, or refuse it before the sweeper writes something there.
+
+        Raises:
+            SweepFolderError: it is another sweep's, or can't be written to.
+        """
+        self._checked_identity()
+        self._folder.prepare()
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], first: int) -> list[Any]:
+        """Run a batch of jobs; return Hydra's JobReturn of each.
+
+        Raises:
+            SweepError: a setting makes no sense here, or the folder is another sweep's or in use.
+            SystemExit: a signal has ended the sweep.
+        """
+        jobs = [(first + i, tuple(overrides)) for i, overrides in enumerate(job_overrides)]
+        pool = self._pool(len(jobs))
+        try:
+            batch = self._run_batch(jobs, pool)
+            self._show_end(batch)
+        except BaseException:
+            if self._reaper is not None:
+                self._reaper.all_is_well = False
+            self.close()
+            raise
+        return [self._job_return(batch, number, overrides) for number, overrides in jobs]
+
+    def close(self) -> None:
+        """Let go of the sweep's folder and of all processes."""
+        self._held.close()
+        self._reaper = self._server = None
+
+    def _run_batch(self, jobs: list[tuple[int, tuple[str, ...]]], pool: SlotPool) -> Batch:
+        self._configure_log()
+        planner, shown, reaper = self._opened()
+        log.info(f"Launching {len(jobs)} jobs locally, {min(pool.n_jobs, len(jobs))} at a time, in {self._folder.path}")
+        with ExitStack() as stack:
+            signals = stack.enter_context(Signals())
+            starter = self._starter(pool, signals, reaper)
+            stack.callback(self._close_starter, starter)
+            shown.begin(jobs, pool.n_jobs)
+            stack.callback(shown.end)
+            batch = Batch(
+                jobs=jobs,
+                settings=self._settings,
+                folder=self._folder,
+                planner=planner,
+                pool=pool,
+                starter=starter,
+                reaper=reaper,
+                shown=shown,
+                token=self._token,
+                masks=machine.mask_names(os.environ) if self._devices or self._hides_devices() else [],
+                signals=signals,
+            )
+            batch.run()
+        return batch
+
+    def _configure_log(self) -> None:
+        """As Hydra's basic launcher does; newer versions of Hydra check which classes its config may name."""
+        from hydra.core.utils import configure_log
+
+        allowed = getattr(self._program.hydra_context, "execution_whitelist", None)
+        more = {} if allowed is None else {"execution_whitelist": allowed}
+        configure_log(self._master.hydra.hydra_logging, self._master.hydra.verbose, **more)
+
+    def _hides_devices(self) -> bool:
+        return self._settings.devices_per_job is not None or self._settings.devices is not None
+
+    def _pool(self, count: int) -> SlotPool:
+        settings = self._settings
+        asked = settings.devices_per_job
+        needed = None if isinstance(asked, str) and "${" in asked else needed_devices(asked, len(self._devices))
+        if needed and asked is not None and not self._devices:
+            raise SweepSettingsError(
+                f"hydra.launcher.devices_per_job={asked}: no accelerator is visible here; leave it at null, or name "
+                "them in hydra.launcher.devices"
+            )
+        return sized_pool(
+            self._devices,
+            needed,
+            jobs=count,
+            cores=machine.usable_cores(),
+            n_jobs=settings.n_jobs,
+            threads=settings.threads_per_job or job_environment.own_threads(os.environ),
+        )
+
+    def _opened(self) -> tuple[Planner, Shown, Reaper]:
+        """Take the sweep's folder, once it is certain that it is this sweep's."""
+        if self._reaper is None:
+            self._folder.prepare()
+            self._folder.lock()
+            self._held.callback(self._folder.unlock)
+            try:
+                self._planner, self._shown = self._identified()
+            except BaseException:
+                self._held.close()
+                raise
+            self._reaper = Reaper(self._token, self._folder.lock_handle)
+            self._held.callback(self._reaper.close)
+            atexit.register(self._at_exit)
+        assert self._planner is not None and self._shown is not None
+        return self._planner, self._shown, self._reaper
+
+    def _identified(self) -> tuple[Planner, Shown]:
+        ours, is_there = self._checked_identity()
+        self._folder.write_identity(ours)
+        planner = Planner(
+            self._configs,
+            self._master,
+            self._folder,
+            ours.id,
+            device_count=len(self._devices),
+            resume=bool(self._settings.resume),
+        )
+        if is_there:
+            self._folder.remove_frozen_configs()
+            for problem in planner.read_folder():
+                log.warning(problem)
+        return planner, self._shown or self._new_shown()
+
+    def _new_shown(self) -> Shown:
+        given = [str(text) for text in self._master.hydra.overrides.task]
+        return Shown(make_board(str(self._settings.progress)), self._folder.path, given)
+
+    def _checked_identity(self) -> tuple[SweepIdentity, bool]:
+        """Return which sweep this is, and whether it has been in the folder before."""
+        there = self._folder.read_identity()
+        hydra = self._master.hydra
+        ours = SweepIdentity(
+            id=there.id if there else uuid.uuid4().hex,
+            created=there.created if there else time.time(),
+            program=program_name(),
+            task=self._program.name,
+            config_name=hydra.job.config_name,
+            overrides=tuple(hydra.overrides.task),
+            command=tuple(sweep_command(self._folder.path)),
+            cwd=str(hydra.runtime.cwd),
+            settings={name: value for name, value in asdict(self._settings).items() if name != "_target_"},
+        )
+        if there is not None and (why := there.same_sweep(ours)):
+            raise SweepFolderError(
+                f"hydra.sweep.dir={self._folder.path} is the folder of another sweep: {why}; "
+                "choose another hydra.sweep.dir"
+            )
+        return ours, there is not None
+
+    def _starter(self, pool: SlotPool, signals: Signals, reaper: Reaper) -> Starter:
+        if self._server is not None:
+            return self._server
+
+        def leave_parent() -> None:
+            signals.leave()
+            reaper.leave()
+            self._folder.leave()
+
+        starter = make_starter(
+            self._program,
+            self._settings,
+            threads=dict.fromkeys(job_environment.THREADS, str(pool.threads)),
+            mark=reaper.reading,
+            leave_parent=leave_parent,
+            say=log.info,
+        )
+        if starter.name == "forkserver":
+            self._server = starter
+            self._held.callback(starter.close)
+        return starter
+
+    def _close_starter(self, starter: Starter) -> None:
+        if starter is not self._server:
+            starter.close()
+
+    def _at_exit(self) -> None:
+        """A sweeper with several batches does not say which is the last."""
+        self.close()
+        self._summarise()
+
+    def _show_end(self, batch: Batch) -> None:
+        """A signal ends the sweep here; else a sweep of one batch is over, and others tell at their end."""
+        number = batch.stopped_by
+        sweeper = self._master.hydra.get("sweeper") or {}
+        is_whole = "basic_sweeper" in str(sweeper.get("_target_")) and not sweeper.get("max_batch_size")
+        if number is not None or is_whole:
+            self.close()
+            self._summarise()
+        if number is not None:
+            left = len(batch.jobs) - sum(state.outcome is Outcome.COMPLETED for state, _ in batch.ended.values())
+            command = shlex.join(["lit-hydra", "resume", str(self._folder.path)])
+            print(f"{left} of {len(batch.jobs)} jobs are left. To go on: {command}", file=sys.stderr)
+            raise SystemExit(128 + number)
+
+    def _summarise(self) -> None:
+        shown = self._shown
+        if shown is None or len(shown.rows) == self._summarised or self._settings.progress == "none":
+            return
+        self._summarised = len(shown.rows)
+        rows, best, direction = ranked(shown.rows, self._master)
+        print_summary(rows, best=best, direction=direction)
+
+    def _job_return(self, batch: Batch, number: int, overrides: tuple[str, ...]) -> Any:
+        assert self._planner is not None
+        planner = self._planner
+        found = batch.ended.get(number)
+        state, folder = found or (JobState(number=number, sweep="", overrides=overrides), None)
+        return job_return(
+            state,
+            lambda: planner.finished_config(number, overrides, folder.path if folder else None),
+            working_dir=state.working_dir,
+            log=str(folder.log) if folder else "",
+            fallback=_NOT_RUN,
+        )
+
+
+def _devices(settings: LitLocalSettings) -> list[str]:
+    """Return the ids of the accelerators that the sweep may use.
+
+    Raises:
+        SweepSettingsError: more are asked for than are visible.
+    """
+    visible, asked = machine.visible_devices(os.environ), settings.devices
+    if asked is None:
+        return visible
+    if isinstance(asked, int) or (isinstance(asked, str) and asked.strip().isdigit()):
+        return _first(visible, int(asked))
+    named = [str(device).strip() for device in (asked.split(",") if isinstance(asked, str) else asked)]
+    hidden = [device for device in named if device not in visible]
+    mask = next((name for name in machine.MASKS if name in os.environ), None)
+    if mask and hidden:
+        raise SweepSettingsError(
+            f"hydra.launcher.devices={','.join(named)}: {', '.join(hidden)} is not visible here, where "
+            f"{mask} has {', '.join(visible) or 'none'}"
+        )
+    return named
+
+
+def _first(visible: list[str], count: int) -> list[str]:
+    if visible and count > len(visible):
+        raise SweepSettingsError(
+            f"hydra.launcher.devices={count}: only {len(visible)} are visible here ({', '.join(visible)})"
+        )
+    return visible[:count] if visible else [str(index) for index in range(count)]

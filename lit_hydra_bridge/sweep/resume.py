@@ -1,0 +1,94 @@
+"""A sweep's folder -> the command that goes on with it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, NoReturn
+
+from lit_hydra_bridge.errors import SweepError, SweepFolderError
+from lit_hydra_bridge.hydra_text import quoted
+from lit_hydra_bridge.sweep.folder import SweepFolder, SweepIdentity
+from lit_hydra_bridge.sweep.job import Outcome
+
+_SWEEP_DIR: Final = "hydra.sweep.dir="
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resumption:
+    """What would be run, and what there is."""
+
+    folder: SweepFolder
+    identity: SweepIdentity
+    command: list[str]
+    completed: int
+    unfinished: int
+    """Jobs that have been started, and are not completed."""
+
+
+def find_resumption(path: str | os.PathLike[str]) -> Resumption:
+    """Return how to go on with the sweep in a folder, or in one above it.
+
+    Raises:
+        SweepFolderError: there is no sweep, or its command is not known.
+    """
+    folder = _sweep_above(Path(os.path.abspath(path)))
+    identity = folder.read_identity()
+    assert identity is not None
+    if not identity.command:
+        raise SweepFolderError(
+            f"{folder.path}: the sweep was not launched by a command (a notebook?); launch it again from there with "
+            "the same hydra.sweep.dir"
+        )
+    if not Path(identity.cwd).is_dir():
+        raise SweepFolderError(f"{folder.path}: the sweep ran in {identity.cwd}, and there is no such folder now")
+    outcomes = []
+    for job in folder.job_folders():
+        try:
+            state = job.read()
+        except SweepFolderError:  # the launcher tells
+            continue
+        if state is not None and state.sweep == identity.id:
+            outcomes.append(state.outcome)
+    completed = outcomes.count(Outcome.COMPLETED)
+    return Resumption(
+        folder=folder,
+        identity=identity,
+        command=_command(identity, folder.path),
+        completed=completed,
+        unfinished=len(outcomes) - completed,
+    )
+
+
+def _command(identity: SweepIdentity, folder: Path) -> list[str]:
+    """Return the command, for the folder where it is now, and with what is completed left alone."""
+    here = f"{_SWEEP_DIR}{quoted(str(folder))}"
+    command = [here if text.startswith(_SWEEP_DIR) else text for text in identity.command]
+    return command if identity.settings.get("resume", True) else [*command, "hydra.launcher.resume=true"]
+
+
+def _sweep_above(path: Path) -> SweepFolder:
+    if not path.exists():
+        raise SweepFolderError(f"{path}: there is no such folder")
+    for place in (path, *path.parents):
+        folder = SweepFolder(place)
+        if folder.identity_file.exists():
+            return folder
+    raise SweepFolderError(
+        f"{path}: it is not the folder of a sweep that hydra/launcher=lit_local has launched: it has no "
+        f"{SweepFolder(path).identity_file.relative_to(path)}"
+    )
+
+
+def run(resumption: Resumption, arguments: list[str]) -> NoReturn:
+    """Become the sweep's command: signals and the terminal are the launcher's own.
+
+    Raises:
+        SweepError: it can't be started.
+    """
+    try:
+        os.chdir(resumption.identity.cwd)
+        os.execv(resumption.command[0], [*resumption.command, *arguments])
+    except OSError as error:
+        raise SweepError(f"{resumption.command[0]} can't be started in {resumption.identity.cwd}: {error}") from None

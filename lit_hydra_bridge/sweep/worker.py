@@ -1,0 +1,321 @@
+"""What runs in a job's process; it knows nothing of who started it.
+
+enter     output to the log, environment, threads, signals, command line
+run       the task function, as Hydra runs it, in the job's own folder
+verdict   job.json: how it ended. Only the job itself can know that it is completed; an exit code proves nothing
+leave     what a process does at its end
+"""
+
+from __future__ import annotations
+
+import atexit
+import base64
+import contextlib
+import copy
+import gc
+import logging
+import os
+import pickle
+import reprlib
+import signal
+import socket
+import sys
+import threading
+import time
+import traceback
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import partial, wraps
+from pathlib import Path
+from types import FrameType
+from typing import Any, Final
+
+from lit_hydra_bridge.progress import read_progress
+from lit_hydra_bridge.sweep import job_environment
+from lit_hydra_bridge.sweep.folder import JobFolder
+from lit_hydra_bridge.sweep.frozen_config import pin_random_nodes, rank_config, write_frozen_config
+from lit_hydra_bridge.sweep.job import Attempt, JobState, Outcome
+from lit_hydra_bridge.sweep.program import Program, dumps
+from lit_hydra_bridge.sweep.ranks import started_by
+
+_REPR: Final = 200
+_LARGEST_ERROR: Final = 1 << 20
+
+
+class AskedToEnd(SystemExit):
+    """SIGTERM reached the job where nothing of Lightning's takes it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobSpec:
+    """All that a job's process is told, besides its program and its config."""
+
+    state: JobState
+    """With the attempt that begins."""
+    folder: str
+    argv: list[str]
+    """The command of this job alone: what Lightning starts again for each further rank."""
+    environment: dict[str, str | None] = field(default_factory=dict)
+    frozen_config: str = ""
+
+
+def enter(spec: JobSpec, controller: Any = None) -> None:
+    """Make this process the job's, before any more of the app's code runs."""
+    folder = JobFolder(Path(spec.folder))
+    folder.path.mkdir(parents=True, exist_ok=True)
+    redirect(folder.log)
+    job_environment.apply(spec.environment)
+    slot = spec.state.attempts[-1].slot
+    job_environment.limit_threads(slot.threads, controller)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, partial(_on_sigterm, os.getpid()))
+    sys.argv = list(spec.argv)
+    folder.progress.unlink(missing_ok=True)
+
+
+def redirect(log: Path) -> None:
+    """Let all that this process and its children print go to a file, at once."""
+    nowhere = os.open(os.devnull, os.O_RDONLY)
+    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    for target, source in ((0, nowhere), (1, output), (2, output)):
+        os.dup2(source, target)
+    os.close(nowhere)
+    os.close(output)
+    for name, descriptor in (("stdout", 1), ("stderr", 2)):
+        stream = _line_buffered(getattr(sys, f"__{name}__"), descriptor)
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
+
+
+def _line_buffered(stream: Any, descriptor: int) -> Any:
+    """The app may have kept the stream that it was given, so the same one goes on where that is possible."""
+    try:
+        if stream.fileno() == descriptor:
+            stream.reconfigure(line_buffering=True, errors="backslashreplace")
+            return stream
+    except (AttributeError, OSError, ValueError):
+        pass
+    return open(descriptor, "w", buffering=1, errors="backslashreplace", closefd=False)
+
+
+def _on_sigterm(job: int, number: int, frame: FrameType | None) -> None:
+    """Lightning calls us after its own handler, and ends by itself after the step; anything else ends here."""
+    if os.getpid() != job:  # a fork that the task has made, and that must not end as the job
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+    caller = frame if frame is None else sys._getframe(1)
+    if caller is not None and "signal_connector" in str(caller.f_globals.get("__name__")):
+        return
+    raise AskedToEnd(128 + number)
+
+
+def run(
+    spec: JobSpec,
+    load: Callable[[], tuple[Program, Any]],
+    seeded: dict[str, str],
+    connection: socket.socket | None = None,
+) -> int:
+    """Run the job, and write how it ended; return the exit code.
+
+    Args:
+        spec: the job.
+        load: gives the program and the job's config; what it raises is the job's failure.
+        seeded: where the random state comes from, for job.json.
+        connection: to the launcher, which may start further ranks.
+    """
+    folder = JobFolder(Path(spec.folder))
+    attempt = replace(spec.state.attempts[-1], pid=os.getpid(), host=socket.gethostname(), seeded=seeded)
+    state = replace(spec.state, attempts=(*spec.state.attempts[:-1], attempt))
+    folder.write(state)
+    try:
+        ended = _run_task(spec, state, load, connection)
+    except BaseException as error:  # the task ended the process, or Hydra itself failed
+        ended = _failed(state, error)
+    if os.getpid() != attempt.pid:  # a fork that the task has made; how the job ended is not for it to say
+        return int(ended.outcome is not Outcome.COMPLETED)
+    folder.write(_with_progress(ended, folder))
+    last = ended.attempts[-1]
+    if last.outcome is Outcome.COMPLETED:
+        return 0
+    print(last.traceback or last.reason, file=sys.stderr, flush=True)
+    return 1
+
+
+def _run_task(
+    spec: JobSpec, state: JobState, load: Callable[[], tuple[Program, Any]], connection: socket.socket | None
+) -> JobState:
+    program, config = load()
+    pin_random_nodes(config)
+    with started_by(connection, lambda: write_frozen_config(spec.frozen_config, config)):
+        done = _run_as_hydra_does(program, config)
+    state = replace(state, working_dir=done.working_dir)
+    if done.status.name == "COMPLETED":
+        return _completed(state, done._return_value)
+    return _failed(state, done._return_value, done)
+
+
+def _run_as_hydra_does(program: Program, config: Any) -> Any:
+    from hydra.core.utils import run_job
+
+    return run_job(
+        hydra_context=_context(program, config),
+        task_function=_with_garbage_collected(program.task_function),
+        config=config,
+        job_dir_key="hydra.run.dir",
+        job_subdir_key=None,
+    )
+
+
+def _with_garbage_collected(task: Callable[..., Any]) -> Callable[..., Any]:
+    """Let garbage be collected from the task on: what Hydra builds before it is all kept, and looking costs a third."""
+    if not gc.isenabled():
+        return task
+    gc.disable()
+
+    @wraps(task)
+    def run(config: Any) -> Any:
+        gc.enable()
+        return task(config)
+
+    return run
+
+
+def enter_rank(request: dict[str, Any]) -> None:
+    """Make this process a further rank of a job: it prints into the job's log, and has the environment it was given."""
+    redirect(Path(request["log"]))
+    os.environ.clear()
+    os.environ.update(request["env"])
+    os.chdir(request["cwd"])
+    sys.argv = list(request["argv"])
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def run_rank(request: dict[str, Any], load: Callable[[], Program], controller: Any = None) -> int:
+    """Run the task as a further rank, with the job's own config; return the exit code."""
+    job_environment.limit_threads(int(os.environ.get("OMP_NUM_THREADS", "1")), controller)
+    try:
+        program = load()
+        done = _run_as_hydra_does(program, rank_config(request["config"], os.environ["LOCAL_RANK"]))
+        _ = done.return_value
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    except BaseException:
+        traceback.print_exc()
+        return 1
+    return 0
+
+
+def _context(program: Program, config: Any) -> Any:
+    """Hydra's callbacks that could not be handed over are made again."""
+    if program.hydra_context.callbacks is not None:
+        return program.hydra_context
+    from hydra._internal.callbacks import Callbacks
+
+    return replace(program.hydra_context, callbacks=Callbacks(config))
+
+
+def _completed(state: JobState, value: Any) -> JobState:
+    try:
+        stored = _stored(value)
+    except Exception as error:
+        reason = f"the task's return value {_short(value)} can't be pickled ({type(error).__name__}: {error})"
+        return _ended(state, Outcome.FAILED, reason=reason)
+    return replace(_ended(state, Outcome.COMPLETED), **stored)
+
+
+def _stored(value: Any) -> dict[str, Any]:
+    if _is_plain(value):
+        return {"return_value": value, "return_value_pickle": None, "return_value_text": None}
+    packed = base64.b64encode(dumps(value)).decode()
+    return {"return_value": _as_number(value), "return_value_pickle": packed, "return_value_text": _short(value)}
+
+
+def _as_number(value: Any) -> float | None:
+    """A metric is often a tensor, or a number of numpy's."""
+    try:
+        return float(value) if hasattr(value, "__float__") else None
+    except Exception:
+        return None
+
+
+def _is_plain(value: Any) -> bool:
+    """Tell whether JSON gives it back as it is."""
+    if type(value) is list:
+        return all(_is_plain(item) for item in value)
+    if type(value) is dict:
+        return all(type(key) is str and _is_plain(item) for key, item in value.items())
+    return value is None or type(value) in (bool, int, float, str)
+
+
+def _short(value: Any) -> str:
+    shortener = reprlib.Repr()
+    shortener.maxother = shortener.maxstring = _REPR
+    try:
+        return shortener.repr(value)[:_REPR]
+    except Exception:
+        return f"<{type(value).__name__}>"
+
+
+def _failed(state: JobState, error: BaseException, done: Any = None) -> JobState:
+    text = "".join(traceback.format_exception(error))
+    if isinstance(error, AskedToEnd | KeyboardInterrupt):
+        return _ended(state, Outcome.INTERRUPTED, reason=f"{type(error).__name__}", text=text)
+    if isinstance(error, SystemExit):
+        reason = f"SystemExit({error.code!r}): the task ended its process before it returned"
+    else:
+        reason = f"{type(error).__name__}: {error}".partition("\n")[0][:500]
+    packed = _packed_error(error, done) if isinstance(error, Exception) else None
+    return replace(_ended(state, Outcome.FAILED, reason=reason, text=text), error_pickle=packed)
+
+
+def _packed_error(error: Exception, done: Any) -> str | None:
+    """Pack the failed job's JobReturn, in which newer versions of Hydra keep the traceback; None where it can't be."""
+    from hydra.core.utils import JobReturn, JobStatus
+
+    failed = copy.copy(done) if done is not None else JobReturn(status=JobStatus.FAILED)
+    failed.cfg = failed.hydra_cfg = None
+    failed.return_value = error
+    try:
+        packed = dumps(failed)
+        pickle.loads(packed)  # an exception with arguments of its own may be pickled, and not be read again
+    except Exception:
+        return None
+    return base64.b64encode(packed).decode() if len(packed) <= _LARGEST_ERROR else None
+
+
+def _ended(state: JobState, outcome: Outcome, *, reason: str | None = None, text: str | None = None) -> JobState:
+    attempt: Attempt = replace(
+        state.attempts[-1], ended=time.time(), outcome=outcome, reason=reason, traceback=text and text[-20_000:]
+    )
+    return replace(state, attempts=(*state.attempts[:-1], attempt))
+
+
+def _with_progress(state: JobState, folder: JobFolder) -> JobState:
+    progress = read_progress(folder.progress)
+    if progress is None:
+        return state
+    return replace(state, metrics=progress.metrics, checkpoints=progress.checkpoints)
+
+
+def forget_parents_exit() -> None:
+    """In a forked process: what the parent registered for its own end must not happen here as well."""
+    atexit._clear()
+    weakref.finalize._registry.clear()  # type: ignore[attr-defined]
+    atexit.register(logging.shutdown)
+    atexit.register(weakref.finalize._exitfunc)  # type: ignore[attr-defined]
+    util = sys.modules.get("multiprocessing.util")
+    if util is not None:
+        util._finalizer_registry.clear()
+        atexit.register(util._exit_function)
+
+
+def leave() -> None:
+    """Do what the interpreter does at its end, in a forked process that will not come to it."""
+    with contextlib.suppress(Exception):
+        threading._shutdown()  # type: ignore[attr-defined]  # waits for threads that are no daemons
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):
+            stream.flush()
