@@ -14,7 +14,7 @@ from lit_hydra_bridge.cli.printing import let_any_text_be_printed, one_line
 from lit_hydra_bridge.errors import BridgeError
 
 # In the order in which a user meets them.
-_COMMANDS: Final = ("show", "config", "diff", "check", "rerun", "strip", "doctor")
+_COMMANDS: Final = ("show", "config", "diff", "check", "rerun", "resume", "strip", "doctor")
 
 
 class _Commands(click.Group):
@@ -42,6 +42,7 @@ Examples:
   lit-hydra check last.ckpt                  could this run be made again?
   lit-hydra rerun last.ckpt                  make it again
   lit-hydra rerun last.ckpt --verify         and compare the weights
+  lit-hydra resume multirun/2026-01-31/12-00-00  go on with a sweep
   lit-hydra strip last.ckpt -o give-away.ckpt
   lit-hydra doctor                           is all installed as it should be?
 
@@ -63,8 +64,9 @@ def cli() -> None:
     """Tell from a Lightning checkpoint how it was made, and make it again.
 
     With lit-hydra-bridge installed, every checkpoint of a Hydra app holds a record: the composed config, the
-    overrides, the job number, the git commit, the package versions. All commands but one only read it: they never
-    import torch, and never run anything that a checkpoint contains. `rerun` starts the program that the record names.
+    overrides, the job number, the git commit, the package versions. Most commands only read it: they never import
+    torch, and never run anything that a checkpoint contains. `rerun` starts the program that the record names, and
+    `resume` the one that has launched a sweep.
     """
 
 

@@ -1,0 +1,47 @@
+"""`lit-hydra resume`: go on with a sweep."""
+
+from __future__ import annotations
+
+import shlex
+
+import click
+
+from lit_hydra_bridge.cli.printing import printable
+
+
+@click.command()
+@click.argument("folder", type=click.Path())
+@click.argument("overrides", nargs=-1)
+@click.option("--dry-run", is_flag=True, help="Only print the command.")
+def resume(folder: str, overrides: tuple[str, ...], dry_run: bool) -> None:
+    """Go on with the sweep in FOLDER: its own folder, or that of one of its jobs.
+
+    The command that launched it is run again, in the folder where it was run. Jobs that are completed are left alone,
+    and what they returned reaches the sweeper as before; all others are run, from their last checkpoint where the
+    app's config has an empty `ckpt_path`.
+
+    OVERRIDES are added to the command; use them for the launcher's settings, such as hydra.launcher.n_jobs=4. What
+    the jobs are given must stay the same.
+
+    \b
+    Examples:
+      lit-hydra resume multirun/2026-01-31/12-00-00
+      lit-hydra resume . hydra.launcher.max_retries=2
+      lit-hydra resume outputs/sweep --dry-run
+
+    \b
+    Exit code: that of the sweep; 2 if it can't be run.
+    """
+    from lit_hydra_bridge.sweep.resume import find_resumption, run
+
+    resumption = find_resumption(folder)
+    command = " ".join([*map(shlex.quote, resumption.command), *map(shlex.quote, overrides)])
+    line = f"cd {shlex.quote(resumption.identity.cwd)} && {command}"
+    if dry_run:
+        click.echo(printable(line))
+        return
+    click.echo(
+        printable(f"{resumption.completed} jobs completed, {resumption.unfinished} begun and not completed."), err=True
+    )
+    click.echo(printable(line), err=True)
+    run(resumption, list(overrides))
