@@ -34,7 +34,7 @@ ABOUT = {
     f"{OURS}.record.callback_both": {"lightning", "pytorch_lightning"},
 }
 # What each part may import of ours, apart from itself. Every part may import the last four.
-BELOW = {"errors", "progress", "switch", "text"}
+BELOW = {"errors", "hydra_text", "on_import", "progress", "switch", "text"}
 ALLOWED: dict[str, set[str]] = {
     "cli": {"record", "reload", "sweep", "diagnosis"},
     "hydra_plugins": {"record", "reload", "sweep"},
@@ -42,8 +42,10 @@ ALLOWED: dict[str, set[str]] = {
     "record": set(),
     "reload": set(),  # and SHARED_WITH_RELOAD
     "sweep": set(),
-    "progress": set(),
     "errors": set(),
+    "hydra_text": set(),
+    "on_import": set(),
+    "progress": set(),
     "switch": set(),
     "text": set(),
     "conf": set(),
@@ -166,7 +168,13 @@ def test_a_plugin_module_imports_next_to_nothing_when_it_is_loaded(module: str) 
     """Hydra executes it at the start of every app on the machine."""
     eager = {found.imported for found in IMPORTS if found.importer == module and found.eager}
     light = {name for name in eager if name.partition(".")[0] in {*sys.stdlib_module_names, "hydra", "omegaconf"}}
-    assert eager - light <= {f"{OURS}.switch"}
+    # The settings are a dataclass that Hydra's config store must hold from the start; it imports as little.
+    assert eager - light <= {f"{OURS}.switch", f"{OURS}.sweep.settings"}
+
+
+def test_the_launchers_settings_import_next_to_nothing() -> None:
+    eager = {found.imported for found in IMPORTS if found.importer == f"{OURS}.sweep.settings" and found.eager}
+    assert {name for name in eager if name.partition(".")[0] not in sys.stdlib_module_names} <= {f"{OURS}.errors"}
 
 
 def test_hydra_plugins_stays_a_namespace() -> None:

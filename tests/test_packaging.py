@@ -169,11 +169,15 @@ def test_hydras_scan_imports_few_small_modules_of_ours_and_no_heavy_one(
     assert {name for name in added - {"hydra_plugins"} if "hydra" in name} == {
         "hydra_plugins.lit_hydra_bridge",
         "hydra_plugins.lit_hydra_bridge.checkpoint_source",
+        "hydra_plugins.lit_hydra_bridge.launchers",
         "hydra_plugins.lit_hydra_bridge.search_path",
         "lit_hydra_bridge",
+        "lit_hydra_bridge.errors",
+        "lit_hydra_bridge.sweep",
+        "lit_hydra_bridge.sweep.settings",
         "lit_hydra_bridge.switch",
     }
-    assert len(added) <= 8, added
+    assert len(added) <= 12, added
 
 
 def test_lightning_without_hydra_has_nothing_of_ours(tmp_path: Path) -> None:

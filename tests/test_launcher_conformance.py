@@ -1,0 +1,50 @@
+"""Hydra's own conformance suites for launchers, with each way of starting job processes."""
+
+from __future__ import annotations
+
+import pytest
+from hydra.core.plugins import Plugins
+from hydra.test_utils.launcher_common_tests import (
+    BatchedSweeperTestSuite,
+    IntegrationTestSuite,
+    LauncherTestSuite,
+)
+
+from hydra_plugins.lit_hydra_bridge.launchers import LitLocalLauncher
+
+# The suites save and restore singletons, this one included, so it has to be there before.
+Plugins.instance()
+
+pytestmark = pytest.mark.matrix
+EACH_METHOD = [
+    ("lit_local", ["hydra.launcher.progress=none", f"hydra.launcher.start_method={method}"])
+    for method in ("fork", "forkserver", "spawn")
+]
+
+
+def test_it_is_discovered() -> None:
+    from hydra.plugins.launcher import Launcher
+
+    assert LitLocalLauncher.__name__ in [plugin.__name__ for plugin in Plugins.instance().discover(Launcher)]
+
+
+@pytest.mark.parametrize("launcher_name, overrides", EACH_METHOD)
+class TestLauncher(LauncherTestSuite):
+    pass
+
+
+@pytest.mark.parametrize(
+    "launcher_name, overrides",
+    [(name, [*overrides, "hydra/sweeper=basic", "hydra.sweeper.max_batch_size=2"]) for name, overrides in EACH_METHOD],
+)
+class TestBatchedSweeper(BatchedSweeperTestSuite):
+    pass
+
+
+# One of these tests launches a sweep twice into one folder, with another program, and expects to see it run twice.
+@pytest.mark.parametrize(
+    "task_launcher_cfg, extra_flags",
+    [({}, ["-m", f"hydra/launcher={name}", "hydra.launcher.resume=false", *more]) for name, more in EACH_METHOD],
+)
+class TestIntegration(IntegrationTestSuite):
+    pass

@@ -1,0 +1,379 @@
+"""Going on with a sweep: what is completed stays as it is, all else is run, and no folder is taken for another's."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lit_hydra_bridge.sweep.folder import JobFolder
+from lit_hydra_bridge.sweep.job import JobState
+from lit_hydra_bridge.sweep.returns import return_value
+from lit_hydra_bridge.sweep.worker import _stored
+from tests.sweep_support import SweepApp, job_states, outcomes
+
+# What reaches a sweeper is written down, one line for each job.
+RETURNS_PRELUDE = """
+from dataclasses import dataclass
+
+import numpy
+import points
+from hydra._internal.hydra import Hydra
+
+
+@dataclass
+class Local:
+    x: float
+
+
+VALUES = {
+    "int": 3, "large": 2**70, "float": 0.1, "nan": float("nan"), "inf": -float("inf"), "text": "tëxt \\ud800",
+    "bool": True, "none": None, "list": [1, [2.5, None]], "dict": {"a": {"b": [1]}}, "keys": {1: 2}, "tuple": (1, "a"),
+    "numpy": numpy.float64(0.5), "array": numpy.arange(3), "module": points.Point(1, "a"), "script": Local(0.5),
+}
+multirun = Hydra.multirun
+
+
+def noting_multirun(self, *args, **kwargs):
+    returns = multirun(self, *args, **kwargs)
+    lines = [f"{type(job.return_value).__name__} {job.return_value!r}" for batch in returns for job in batch]
+    (HERE / "returned.txt").write_text("\\n".join(lines))
+    return returns
+
+
+Hydra.multirun = noting_multirun
+"""
+RETURNED = """\
+int 3
+int 1180591620717411303424
+float 0.1
+float nan
+float -inf
+str 'tëxt \\ud800'
+bool True
+NoneType None
+list [1, [2.5, None]]
+dict {'a': {'b': [1]}}
+dict {1: 2}
+tuple (1, 'a')
+float64 np.float64(0.5)
+ndarray array([0, 1, 2])
+Point Point(x=1, y='a')
+Local Local(x=0.5)"""
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_what_completed_jobs_returned_reaches_the_sweeper_unchanged(tmp_path: Path, method: str) -> None:
+    """At first, and when the sweep is launched again, which runs nothing."""
+    app = SweepApp.create(tmp_path / "app")
+    app.write(
+        "points.py",
+        """
+        from dataclasses import dataclass
+
+
+        @dataclass
+        class Point:
+            x: int
+            y: str
+        """,
+    )
+    app.task("note(f'ran {cfg.x}'); return VALUES[cfg.x]", RETURNS_PRELUDE)
+    names = "int,large,float,'nan','inf',text,bool,none,list,dict,keys,tuple,numpy,array,module,script"
+    command = app.command(f"x={names}", f"hydra.launcher.start_method={method}")
+
+    app.run(*command)
+    first = (app.folder / "returned.txt").read_text()
+    (app.folder / "returned.txt").unlink()
+    again = app.run(*command)
+
+    assert first == RETURNED
+    assert (app.folder / "returned.txt").read_text() == first
+    assert set(app.notes().values()) == {1} and len(app.notes()) == 16
+    assert "16 completed (16 of them in an earlier launch)" in again.output
+
+
+_PLAIN = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.text(st.characters())
+_OTHER = st.binary() | st.complex_numbers() | st.fractions() | st.decimals()
+VALUES = st.recursive(
+    _PLAIN | _OTHER,
+    lambda inner: (
+        st.lists(inner)
+        | st.dictionaries(st.text(), inner)
+        | st.dictionaries(st.integers() | st.booleans() | st.none(), inner)
+        | st.tuples(inner, inner)
+    ),
+    max_leaves=8,
+)
+
+
+@settings(deadline=None, max_examples=200)
+@given(VALUES)
+def test_any_return_value_comes_back_from_job_json(tmp_path_factory: pytest.TempPathFactory, value: Any) -> None:
+    """Equal as repr shows it, which tells 1 from True and 0.0 from -0.0, and takes nan as equal to itself."""
+    folder = JobFolder(tmp_path_factory.getbasetemp() / "job")
+    folder.write(JobState(number=0, sweep="s", overrides=(), **_stored(value)))
+
+    state = folder.read()
+
+    assert state is not None
+    assert repr(return_value(state)) == repr(value)
+
+
+COUNTED_BODY = """
+note(f"ran {cfg.x}")
+if (HERE / f"fail-{cfg.x}").exists():
+    raise ValueError("no")
+return cfg.x
+"""
+
+
+def counted_app(folder: Path) -> SweepApp:
+    """An app that notes each run, and fails where there is a file `fail-…`."""
+    app = SweepApp.create(folder)
+    app.task(COUNTED_BODY)
+    return app
+
+
+def runs(app: SweepApp, count: int = 3) -> list[int]:
+    """Return how often each job has run."""
+    return [app.notes()[f"ran {x}"] for x in range(count)]
+
+
+def test_failed_jobs_run_again(tmp_path: Path) -> None:
+    app = counted_app(tmp_path / "app")
+    app.write("fail-1", "")
+
+    app.sweep("x=0,1,2", returncode=1)
+    again = app.sweep("x=0,1,2", returncode=1)
+    (app.folder / "fail-1").unlink()
+    app.sweep("x=0,1,2")
+
+    assert runs(app) == [1, 3, 1]
+    assert "#1 failed" in again.output
+    assert [attempt["outcome"] for attempt in job_states(app.out)[1]["attempts"]] == ["failed", "failed", "completed"]
+    assert outcomes(app.out) == dict.fromkeys(range(3), "completed")
+
+
+def _tree(folder: Path) -> dict[str, tuple[int, bytes]]:
+    return {
+        str(path.relative_to(folder)): (path.stat().st_mtime_ns, path.read_bytes())
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+@pytest.mark.parametrize("other", ["overrides", "count", "program", "config"])
+def test_another_sweeps_folder_is_refused(tmp_path: Path, other: str) -> None:
+    """Nothing runs, and nothing in it changes."""
+    app = counted_app(tmp_path / "app")
+    app.task(COUNTED_BODY, name="other.py")
+    app.write("conf/other.yaml", "x: 1")
+    app.sweep("x=0,1")
+    before = _tree(app.out)
+
+    given, script = {
+        "overrides": (["x=5,6"], "app.py"),
+        "count": (["x=0,1,2"], "app.py"),
+        "program": (["x=0,1"], "other.py"),
+        "config": (["x=0,1", "--config-name=other"], "app.py"),
+    }[other]
+    done = app.sweep(*given, script=script, returncode=1)
+
+    assert f"hydra.sweep.dir={app.out} is the folder of another sweep: it has the " in done.output.splitlines()[0]
+    assert "Traceback" not in done.output
+    assert _tree(app.out) == before
+    assert app.notes() == {"ran 0": 1, "ran 1": 1}
+
+
+@pytest.mark.parametrize("damage", ["garbage", "truncated", "newer", "attempts"])
+def test_a_damaged_job_file_is_told_once_and_its_job_run_again(tmp_path: Path, damage: str) -> None:
+    app = counted_app(tmp_path / "app")
+    app.sweep("x=0,1,2")
+    file = app.out / "1" / "job.json"
+    whole = file.read_bytes()
+    newer = json.dumps({**json.loads(whole), "format": 99}).encode()
+    broken = json.dumps({**json.loads(whole), "attempts": [{"started": "x", "outcome": "flown away"}]}).encode()
+    damaged = {
+        "garbage": b"\xff\x00{",
+        "truncated": whole[: len(whole) // 2],
+        "newer": newer,
+        "attempts": broken,
+    }
+    file.write_bytes(damaged[damage])
+
+    again = app.sweep("x=0,1,2")
+
+    (told,) = (line for line in again.output.splitlines() if str(file) in line)
+    assert "the job is run again" in told
+    assert runs(app) == [1, 2, 1]
+    assert outcomes(app.out) == dict.fromkeys(range(3), "completed")
+    assert str(file) not in app.sweep("x=0,1,2").output
+
+
+@pytest.mark.parametrize("damage", [b"\xff{", b"[]", b'{"format": 99}'])
+def test_a_damaged_sweep_file_is_one_clear_error(tmp_path: Path, damage: bytes) -> None:
+    app = counted_app(tmp_path / "app")
+    app.sweep("x=0,1")
+    file = app.out / ".sweep" / "sweep.json"
+    file.write_bytes(damage)
+
+    launched = app.sweep("x=0,1", returncode=1)
+    resumed = app.resume(returncode=2)
+
+    for line in (launched.output.splitlines()[0], resumed.output.strip().removeprefix("Error: ")):
+        assert line.startswith(f"{file}: ")
+    assert "Traceback" not in launched.output + resumed.output
+    assert len(resumed.output.splitlines()) == 1
+    assert file.read_bytes() == damage
+    assert runs(app, 2) == [1, 1]
+
+
+def test_without_resume_all_run_again_and_old_folders_are_kept_aside(tmp_path: Path) -> None:
+    """What was kept aside is not taken for a job's newest folder afterwards."""
+    app = counted_app(tmp_path / "app")
+    app.sweep("x=0,1,2")
+    old = _tree(app.out / "0")
+
+    app.sweep("x=0,1,2", "hydra.launcher.resume=false")
+    assert runs(app) == [2, 2, 2]
+    assert _tree(app.out / "0~1") == old
+    assert len(job_states(app.out)[0]["attempts"]) == 1
+
+    app.write("fail-0", "")
+    app.sweep("x=0,1,2", "hydra.launcher.resume=false", returncode=1)
+    assert (app.out / "0~2").is_dir()
+    (app.folder / "fail-0").unlink()
+    app.sweep("x=0,1,2")
+
+    assert runs(app) == [4, 3, 3]
+    assert outcomes(app.out) == dict.fromkeys(range(3), "completed")
+
+
+@pytest.mark.parametrize("where", ["command", "config"])
+def test_resume_leaves_alone_what_a_sweep_without_resume_has_completed(tmp_path: Path, where: str) -> None:
+    """However often it is called."""
+    app = counted_app(tmp_path / "app")
+    if where == "config":
+        app.write("conf/config.yaml", "x: 0\nhydra:\n  launcher:\n    resume: false")
+    app.write("fail-1", "")
+    app.sweep("x=0,1,2", *(["hydra.launcher.resume=false"] if where == "command" else []), returncode=1)
+
+    app.resume(returncode=1)
+    (app.folder / "fail-1").unlink()
+    done = app.resume()
+
+    assert "2 jobs completed, 1 begun and not completed." in done.output
+    assert runs(app) == [1, 3, 1]
+
+
+def _package(app: SweepApp) -> None:
+    """The same app as a package with a `__main__`, a module of it, and a console script as pip writes them."""
+    app.task(COUNTED_BODY, name="pkg/app.py")
+    app.write("pkg/__init__.py", "")
+    app.write("pkg/conf/__init__.py", "")
+    app.write("pkg/conf/config.yaml", "x: 0")
+    app.write("pkg/__main__.py", "from pkg.app import main\n\nmain()\n")
+    script = app.write("bin/tool", f"#!{sys.executable}\nimport sys\n\nfrom pkg.app import main\n\nsys.exit(main())\n")
+    script.chmod(0o755)
+
+
+@pytest.mark.parametrize("how", ["script", "-m module", "-m package", "console script"])
+def test_resume_runs_the_command_again_from_any_folder(tmp_path: Path, how: str) -> None:
+    app = counted_app(tmp_path / "an app=here")
+    _package(app)
+    start = {
+        "script": [sys.executable, "app.py"],
+        "-m module": [sys.executable, "-m", "pkg.app"],
+        "-m package": [sys.executable, "-m", "pkg"],
+        "console script": [str(app.folder / "bin" / "tool")],
+    }[how]
+    home = app.folder if how == "script" else app.folder / "pkg"
+    env = {"PYTHONPATH": str(app.folder)}
+    (home / "fail-1").touch()
+    app.run(*start, *app.command("x=0,1,2")[2:], env=env, returncode=1)
+    (home / "fail-1").unlink()
+
+    done = app.resume(env=env)
+
+    (counts,) = (line for line in done.output.splitlines() if "begun and not completed" in line)
+    assert counts == "2 jobs completed, 1 begun and not completed."
+    assert outcomes(app.out) == dict.fromkeys(range(3), "completed")
+    assert SweepApp(home).notes() == {"ran 0": 1, "ran 1": 2, "ran 2": 1}
+
+
+def test_resume_finds_the_sweep_of_a_jobs_folder_and_takes_more_overrides(tmp_path: Path) -> None:
+    """A dry run only prints the command, with all that it would be given."""
+    app = counted_app(tmp_path / "app")
+    app.write("fail-1", "")
+    app.sweep("x=0,1,2", returncode=1)
+    before = _tree(app.out)
+    more = ["hydra.launcher.n_jobs=1", "hydra.launcher.max_retries=1"]
+
+    dry = app.run(app.tool, "resume", "--dry-run", ".", *more, cwd=app.out / "1")
+
+    assert dry.output.startswith(f"cd {app.folder} && {sys.executable} app.py -m hydra.sweep.dir={app.out} ")
+    assert dry.output.endswith(" ".join(["x=0,1,2", *more]) + "\n")
+    assert len(dry.output.splitlines()) == 1
+    assert _tree(app.out) == before
+
+    done = app.run(app.tool, "resume", os.path.relpath(app.out / "1", tmp_path), *more, cwd=tmp_path, returncode=1)
+
+    assert "3 jobs locally, 1 at a time" in done.output
+    assert runs(app) == [1, 3, 1]
+
+    (app.folder / "fail-1").unlink()
+    app.run(app.tool, "resume", "..", cwd=app.out / "1")
+    assert runs(app) == [1, 4, 1]
+
+
+def test_resume_refuses_other_jobs(tmp_path: Path) -> None:
+    app = counted_app(tmp_path / "app")
+    app.sweep("x=0,1")
+
+    done = app.resume("x=1,2", returncode=1)
+
+    assert "is the folder of another sweep: it has the overrides 'x=0,1', and this one 'x=0,1 x=1,2'" in done.output
+    assert runs(app) == [1, 1, 0]
+
+
+def test_a_sweeps_folder_that_was_moved_is_resumed_where_it_is(tmp_path: Path) -> None:
+    app = counted_app(tmp_path / "app")
+    app.write("fail-1", "")
+    app.sweep("x=0,1,2", returncode=1)
+    (app.folder / "fail-1").unlink()
+    moved = app.out.rename(tmp_path / "moved here")
+
+    app.resume(out=moved)
+
+    assert outcomes(moved) == dict.fromkeys(range(3), "completed")
+    assert not app.out.exists()
+    assert runs(app) == [1, 2, 1]
+
+
+@pytest.mark.parametrize("place", ["app", "app/missing", "app/app.py", "/"])
+def test_resume_of_no_sweep_is_one_line(tmp_path: Path, place: str) -> None:
+    app = counted_app(tmp_path / "app")
+
+    done = app.run(app.tool, "resume", str(tmp_path / place), returncode=2)
+
+    (line,) = done.output.splitlines()
+    assert line.startswith(f"Error: {tmp_path / place}: ")
+    assert ("there is no such folder" if "missing" in place else "not the folder of a sweep") in line
+
+
+def test_resume_tells_that_the_working_folder_is_gone(tmp_path: Path) -> None:
+    app = counted_app(tmp_path / "app")
+    out = tmp_path / "out"
+    app.sweep("x=0,1", out=out)
+    app.folder.rename(tmp_path / "renamed")
+
+    done = SweepApp(tmp_path / "renamed").resume(out=out, returncode=2)
+
+    assert done.output == f"Error: {out}: the sweep ran in {app.folder}, and there is no such folder now\n"
