@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,6 +47,22 @@ def run(*command: str, cwd: Path, env: dict[str, str] | None = None) -> str:
     if done.returncode:
         raise SystemExit(f"{' '.join(command)} failed:\n{done.stdout}\n{done.stderr}")
     return done.stdout
+
+
+def table(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """Return a Markdown table that is also aligned for a terminal."""
+    cells = [list(heads), *([cell.replace("|", "\\|") for cell in line] for line in lines)]
+    widths = [max(len(line[column]) for line in cells) for column in range(len(heads))]
+    cells.insert(1, ["-" * width for width in widths])
+    padded = (" | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in cells)
+    return "\n".join(f"| {line} |" for line in padded)
+
+
+def goal_table(rows: Sequence[Row]) -> str:
+    """Return the rows as a Markdown table; a row without a goal only informs."""
+    verdicts = ["" if not row.goal else "met" if row.met else "MISSED" for row in rows]
+    lines = [(row.what, row.value, row.goal, verdict) for row, verdict in zip(rows, verdicts, strict=True)]
+    return table(("measured", "value", "goal", ""), lines)
 
 
 def main(description: str | None, benches: dict[str, Callable[[Path], Iterator[Row]]]) -> int:
