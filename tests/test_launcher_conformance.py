@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 from hydra.core.plugins import Plugins
+from hydra.core.singleton import Singleton
 from hydra.test_utils.launcher_common_tests import (
     BatchedSweeperTestSuite,
     IntegrationTestSuite,
     LauncherTestSuite,
 )
+from hydra.version import VersionBase
 
 from hydra_plugins.lit_hydra_bridge.launchers import LitLocalLauncher
 
@@ -20,6 +24,16 @@ EACH_METHOD = [
     ("lit_local", ["hydra.launcher.progress=none", f"hydra.launcher.start_method={method}"])
     for method in ("fork", "forkserver", "spawn")
 ]
+
+
+@pytest.fixture(autouse=True)
+def no_version_base() -> Iterator[None]:
+    """The suites expect Hydra as it starts; other tests of this process may have chosen a version_base."""
+    before = Singleton._instances.pop(VersionBase, None)
+    yield
+    Singleton._instances.pop(VersionBase, None)
+    if before is not None:
+        Singleton._instances[VersionBase] = before
 
 
 def test_it_is_discovered() -> None:
