@@ -260,10 +260,15 @@ def _is_alive(holder: str) -> bool:
         return False
     if words[3] != socket.gethostname():
         return True
+    return int(words[1]) != os.getpid() and _runs(int(words[1]))
+
+
+def _runs(pid: int) -> bool:
+    """Tell whether a process runs; one that has ended, and that its parent has not waited for, does not."""
     try:
-        os.kill(int(words[1]), 0)
+        os.kill(pid, 0)
+        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[:1] != [b"Z"]
     except ProcessLookupError:
         return False
-    except PermissionError:
+    except OSError:  # somebody else's process, or no /proc
         return True
-    return int(words[1]) != os.getpid()
