@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from lit_hydra_bridge.hydra_text import escape_interpolations
+from lit_hydra_bridge.sweep.config_copies import quick_copies
 
 _MOST_KEPT: Final = 512
 """Packed configs of some 15 KiB each."""
@@ -35,7 +36,10 @@ class FrozenRepository:
         return getattr(self.__dict__["_inner"], name)
 
     def __deepcopy__(self, memo: Any) -> FrozenRepository:
-        return FrozenRepository(copy.deepcopy(self._inner, memo), self._read)
+        # The copy is pointed at other sources, and then has a list of them of its own; sources never change.
+        inner = copy.copy(self._inner)
+        inner.sources = list(self._inner.get_sources())
+        return FrozenRepository(inner, self._read)
 
     def __reduce__(self) -> Any:
         return _unfrozen, (self._inner,)
@@ -86,7 +90,7 @@ class FrozenConfigs:
 
     def load_sweep_config(self, master_config: Any, sweep_overrides: Sequence[str]) -> Any:
         """In the place of the loader's own method."""
-        config = type(self._loader).load_sweep_config(self._loader, master_config, list(sweep_overrides))
+        config = self._composed(master_config, sweep_overrides)
         if len(self._kept) < _MOST_KEPT:
             with suppress(Exception):  # a class that has no name to be found by
                 self._kept[tuple(sweep_overrides)] = pickle.dumps(config)
@@ -107,11 +111,15 @@ class FrozenConfigs:
             config = pickle.loads(packed)
             OmegaConf.copy_cache(from_config=master, to_config=config)
         else:
-            config = type(self._loader).load_sweep_config(self._loader, master, list(overrides))
+            config = self._composed(master, overrides)
         with open_dict(config):
             config.hydra.job.id = str(number)
             config.hydra.job.num = number
         return config
+
+    def _composed(self, master: Any, overrides: Sequence[str]) -> Any:
+        with quick_copies():
+            return type(self._loader).load_sweep_config(self._loader, master, list(overrides))
 
 
 def job_dir(config: Any) -> str:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import atexit
 import base64
-import contextlib
 import copy
 import gc
 import logging
@@ -24,7 +23,8 @@ import threading
 import time
 import traceback
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial, wraps
 from pathlib import Path
@@ -33,6 +33,7 @@ from typing import Any, Final
 
 from lit_hydra_bridge.progress import read_progress
 from lit_hydra_bridge.sweep import job_environment
+from lit_hydra_bridge.sweep.config_copies import quick_copies
 from lit_hydra_bridge.sweep.folder import JobFolder
 from lit_hydra_bridge.sweep.frozen_config import pin_random_nodes, rank_config, write_frozen_config
 from lit_hydra_bridge.sweep.job import Attempt, JobState, Outcome
@@ -158,24 +159,37 @@ def _run_task(
 def _run_as_hydra_does(program: Program, config: Any) -> Any:
     from hydra.core.utils import run_job
 
-    return run_job(
-        hydra_context=_context(program, config),
-        task_function=_with_garbage_collected(program.task_function),
-        config=config,
-        job_dir_key="hydra.run.dir",
-        job_subdir_key=None,
-    )
+    with ExitStack() as until_task:
+        until_task.enter_context(quick_copies())
+        until_task.enter_context(_no_garbage_collected())
+        return run_job(
+            hydra_context=_context(program, config),
+            task_function=_ending(until_task, program.task_function),
+            config=config,
+            job_dir_key="hydra.run.dir",
+            job_subdir_key=None,
+        )
 
 
-def _with_garbage_collected(task: Callable[..., Any]) -> Callable[..., Any]:
-    """Let garbage be collected from the task on: what Hydra builds before it is all kept, and looking costs a third."""
+@contextmanager
+def _no_garbage_collected() -> Iterator[None]:
+    """What Hydra builds before the task is all kept, and looking for garbage in it costs a third."""
     if not gc.isenabled():
-        return task
+        yield
+        return
     gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+def _ending(until_task: ExitStack, task: Callable[..., Any]) -> Callable[..., Any]:
+    """The task, before which what is set up for Hydra alone ends."""
 
     @wraps(task)
     def run(config: Any) -> Any:
-        gc.enable()
+        until_task.close()
         return task(config)
 
     return run
@@ -313,9 +327,9 @@ def forget_parents_exit() -> None:
 
 def leave() -> None:
     """Do what the interpreter does at its end, in a forked process that will not come to it."""
-    with contextlib.suppress(Exception):
+    with suppress(Exception):
         threading._shutdown()  # type: ignore[attr-defined]  # waits for threads that are no daemons
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(Exception):
+        with suppress(Exception):
             stream.flush()
