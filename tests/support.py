@@ -14,6 +14,8 @@ from textwrap import dedent
 
 import pytest
 
+from tests import warm
+
 _TOOL = str(Path(sys.executable).with_name("lit-hydra"))
 FLAVOURS = ("lightning.pytorch", "pytorch_lightning")
 EACH_FLAVOUR = [
@@ -136,9 +138,11 @@ class App:
         env: Mapping[str, str] | None = None,
         check: bool = True,
         timeout_s: float = 120,
+        cold: bool = False,
     ) -> subprocess.CompletedProcess[str]:
         """Run the script in a process of its own."""
-        return run(sys.executable, script, *arguments, cwd=self.folder, env=env, check=check, timeout_s=timeout_s)
+        command = (sys.executable, script, *arguments)
+        return run(*command, cwd=self.folder, env=env, check=check, timeout_s=timeout_s, cold=cold)
 
     def checkpoints(self) -> list[Path]:
         """All checkpoint files below the folder."""
@@ -151,18 +155,26 @@ def run(
     env: Mapping[str, str] | None = None,
     check: bool = True,
     timeout_s: float = 120,
+    cold: bool = False,
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command without the switches that the developer's own shell may have set."""
+    """Run a command without the switches that the developer's own shell may have set.
+
+    A script starts warm (see warm.py), unless it is to be `cold`: what it has imported itself is what matters.
+    """
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("LIT_HYDRA", "PYTEST", "COV_"))}
-    done = subprocess.run(
-        command,
-        cwd=cwd,
-        env={**clean, "HYDRA_FULL_ERROR": "1", "OMP_NUM_THREADS": "1", **(env or {})},
-        capture_output=True,
-        text=True,
-        timeout=timeout_s,
-        stdin=subprocess.DEVNULL,
-    )
+    environment = {**clean, "HYDRA_FULL_ERROR": "1", "OMP_NUM_THREADS": "1", **(env or {})}
+    if not cold and warm.can_run(command, environment):
+        done = subprocess.CompletedProcess(command, *warm.run(command, cwd, environment, timeout_s))
+    else:
+        done = subprocess.run(
+            command,
+            cwd=cwd,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            stdin=subprocess.DEVNULL,
+        )
     if check and done.returncode:
         raise AssertionError(f"{command} ended with {done.returncode}\n{done.stdout}\n{done.stderr}")
     return done

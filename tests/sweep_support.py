@@ -174,6 +174,8 @@ class SweepApp:
                 stdout=file,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                # What is started in the background of a script ignores Ctrl-C, and so would all that it starts.
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
             )
         try:
             yield Launched(process, output)

@@ -474,7 +474,7 @@ main()
 
 def show(app: App, *arguments: str, **options: Any) -> Any:
     """What an app composed, which needs neither torch nor Lightning to show it."""
-    printed = app.run(*arguments, script="show.py", **options).stdout
+    printed = app.run(*arguments, script="show.py", cold=True, **options).stdout
     shown = [json.loads(line) for line in printed.splitlines() if line.startswith("{")]
     assert [one["torch"] for one in shown] == [False] * len(shown)
     return [one["cfg"] for one in shown] if len(shown) > 1 else shown[0]["cfg"]

@@ -265,7 +265,7 @@ def test_lightning_imported_inside_the_task_still_sees_what_is_loaded(app: App) 
         main()
         """,
     )
-    app.run(script="late.py")
+    app.run(script="late.py", cold=True)
     assert len(read_record(app.folder / "tuned.ckpt").lineage) == 1
 
 

@@ -568,14 +568,17 @@ SHAPES = {
 }
 
 
-# A forkserver's job is handed its program as a spawned one is; so it is shown these shapes, and not all of them.
+# A forkserver's job is handed its program as a spawned one is; so one of them is shown each shape, and both "script".
 BY_FORKSERVER = ("script", "package_main", "object", "globals", "main_block", "environment", "zen")
+RUNS = [
+    (name, method)
+    for name in SHAPES
+    for method in METHODS
+    if method == "fork" or name == "script" or (method == "forkserver") == (name in BY_FORKSERVER)
+]
 
 
-@pytest.mark.parametrize(
-    ("name", "method"),
-    [(name, method) for name in SHAPES for method in METHODS if method != "forkserver" or name in BY_FORKSERVER],
-)
+@pytest.mark.parametrize(("name", "method"), RUNS)
 def test_same_as_hydras_own_launcher(
     name: str, method: str, apps: Callable[[Shape], App], by_hydra: Callable[[Shape], tuple[Any, ...]]
 ) -> None:

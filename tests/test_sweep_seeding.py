@@ -13,8 +13,6 @@ import pytest
 
 from tests.support import run
 
-METHODS = ("fork", "forkserver", "spawn")
-
 APP = """
 import json
 import random
@@ -115,11 +113,15 @@ def by_hydra(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return get
 
 
-# Lightning takes long to import, and a forkserver's job has its random state as a spawned one has.
-@pytest.mark.parametrize(
-    ("case", "method"),
-    [(case, method) for case in CASES for method in METHODS if (case, method) != ("lightning", "forkserver")],
-)
+# A forkserver's job has its random state as a spawned one has, whose imports take long.
+RUNS = [
+    *((case, "fork") for case in CASES),
+    *((case, "forkserver") for case in ("nothing", "torch", "helper", "main_block")),
+    *((case, "spawn") for case in ("random", "numpy", "torch", "main_block")),
+]
+
+
+@pytest.mark.parametrize(("case", "method"), RUNS)
 def test_a_job_draws_what_a_first_job_does(case: str, method: str, by_hydra: Any) -> None:
     if case == "lightning" and find_spec("lightning") is None:
         pytest.skip("lightning is not installed")
