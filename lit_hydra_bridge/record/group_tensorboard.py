@@ -5,11 +5,11 @@ ended, and `experiment` the columns. The first `experiment` of all runs decides 
 the columns are all hyperparameters and all scalars, each with its last value. Lightning writes one with nothing in it
 but the placeholder `hp_metric`. So in a sweep it is left out, unless the app names metrics of its own:
 
-    the app logs no metrics with its hyperparameters   ->  session_start_info: overrides, the app's hyperparameters
-    the app logs metrics with them                     ->  Lightning's three, with the overrides beside the app's
-    the app logs none at all                           ->  session_start_info: overrides
+    the app logs metrics with its hyperparameters   ->  Lightning's three, with the overrides beside the app's
+    it logs none by the time the training starts    ->  session_start_info: the overrides, and what it has logged
 
-The config stays out of the tab: it is in `hparams.yaml` and among the texts, as in a single run.
+Of the summaries of one name in a run the tab takes the first. The config stays out of it: that is in `hparams.yaml` and
+among the texts, as in a single run.
 """
 
 from __future__ import annotations
@@ -19,12 +19,11 @@ import weakref
 from argparse import Namespace
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from lit_hydra_bridge.record.nested import flat, is_omegaconf
 from lit_hydra_bridge.record.sweep_job import SweepJob
-from lit_hydra_bridge.record.warning import warn
 
 # Of TensorBoard's enum Status.
 _SUCCESS: Final = 1
@@ -36,11 +35,13 @@ class Session:
     """What the HParams tab has of one logger's run."""
 
     job: SweepJob
+    theirs: dict[str, Any] = field(default_factory=dict)
+    """The hyperparameters that the app has logged by now."""
     is_written: bool = False
     has_ended: bool = False
 
     def log(self, logger: Any, base: Any, store: Callable[..., Any], theirs: Any, metrics: Any, rest: Any) -> Any:
-        """Do what the logger's `log_hyperparams` does, with our summary in the place of Lightning's.
+        """Do what the logger's `log_hyperparams` does, without the summary that has no metrics.
 
         Args:
             logger: the app's.
@@ -50,28 +51,22 @@ class Session:
             metrics: the app's.
             rest: further arguments of the app's call, positional and by keyword.
         """
-        result = store()
+        result, shown = store(), theirs
+        with suppress(Exception):  # then the app's call meets what it would meet without us
+            self.theirs |= _flat(theirs)
+            shown = self.values()
         if metrics:
             positional, by_name = rest
-            shown = theirs
-            with suppress(Exception):  # then the app's call meets what it would meet without us
-                shown = {**self.values(), **_flat(theirs)}
             fabrics: Any = super(base, logger)
             fabrics.log_hyperparams(shown, metrics, *positional, **by_name)
             self.is_written = True
-            return result
-        try:
-            self.begin(logger, theirs)
-        except Exception as error:
-            warn(f"TensorBoard's HParams tab does not show this job ({type(error).__name__}: {error})")
         return result
 
-    def begin(self, logger: Any, theirs: Any = None) -> None:
+    def begin(self, logger: Any) -> None:
         """Write the start of the session, once."""
         if not self.is_written:
             self.is_written = True
-            values = logger._sanitize_params({**self.values(), **_flat(theirs)})
-            _write(logger, "session_start_info", values, start_time_secs=time.time())
+            _write(logger, "session_start_info", logger._sanitize_params(self.values()), start_time_secs=time.time())
 
     def end(self, logger: Any, *, failed: bool) -> None:
         """Write how the session ended, once."""
@@ -82,8 +77,9 @@ class Session:
             logger.experiment.flush()
 
     def values(self) -> dict[str, Any]:
-        """Our columns."""
-        return {"hydra/sweep": self.job.group, "hydra/job_num": self.job.number, **read_overrides(self.job.overrides)}
+        """The row's cells, without the metrics."""
+        ours = {"hydra/sweep": self.job.group, "hydra/job_num": self.job.number}
+        return {**ours, **read_overrides(self.job.overrides), **self.theirs}
 
 
 _sessions: weakref.WeakKeyDictionary[Any, Session] = weakref.WeakKeyDictionary()

@@ -19,6 +19,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from lit_hydra_bridge.record.lightning_loggers import LoggerNotes, base_class, kind_of, real_loggers
+from lit_hydra_bridge.record.loggers import leave_out
 from lit_hydra_bridge.record.sweep_job import SweepJob
 from lit_hydra_bridge.record.warning import warn
 
@@ -99,4 +100,6 @@ def _each(trainer: Any, work: Callable[[Any, str], None]) -> None:
         except (Exception, SystemExit) as error:  # any backend's own
             with suppress(TypeError):
                 _notes.note_refusal(logger)
+                if isinstance(error, TimeoutError):  # what does not answer is not waited for once more
+                    leave_out(logger)
             warn(f"{type(logger).__name__} does not show the sweep as a whole ({type(error).__name__}: {error})")

@@ -69,6 +69,11 @@ def log_config(trainer: Any, model: Any, config: ComposedConfig, hydra: HydraJob
     return _each(trainer, hand)
 
 
+def leave_out(logger: Any) -> None:
+    """Hand nothing to this logger from now on."""
+    _handed.note_refusal(logger)
+
+
 def log_lost_keys(trainer: Any, model: Any, config: ComposedConfig) -> None:
     """Add again what the app's own hyperparameters of the same top-level key replaced."""
     ours = text_keys(config.resolved)
