@@ -189,6 +189,8 @@ def _place(logger: Any) -> str:
     """Where the logger's store is: the same text for all jobs, whatever folder they are in."""
     uri = str(getattr(logger, "_tracking_uri", ""))
     scheme, mark, rest = uri.partition(":")
+    if scheme == "databricks":  # a name without a path
+        return uri
     if not mark or scheme == "file":
         return str(Path((rest if mark else uri).removeprefix("//")).absolute())
     if scheme.startswith("sqlite"):
