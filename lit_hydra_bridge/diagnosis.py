@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import lit_hydra_bridge
-from lit_hydra_bridge.switch import DIFF_SWITCH, SWITCH, diff_is_on, is_on
+from lit_hydra_bridge.switch import DIFF_SWITCH, GROUPS_SWITCH, SWITCH, diff_is_on, groups_are_on, is_on
 
 _OURSELVES = "lit-hydra-bridge"
 _PLUGIN = "LitHydraBridgeSearchPath"
@@ -61,7 +61,10 @@ def _check_switch() -> list[Check]:
         off = f"switched off: {SWITCH}={os.environ[SWITCH]}"
         return [Check("recording", None, off, f"unset {SWITCH} to record again")]
     diff = "with the git diff" if diff_is_on() else f"without the git diff ({DIFF_SWITCH}={os.environ[DIFF_SWITCH]})"
-    return [Check("recording", True, f"on, {diff}")]
+    groups = (
+        "" if groups_are_on() else f", loggers are not told of sweeps ({GROUPS_SWITCH}={os.environ[GROUPS_SWITCH]})"
+    )
+    return [Check("recording", True, f"on, {diff}{groups}")]
 
 
 def _check_python() -> list[Check]:

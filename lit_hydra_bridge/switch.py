@@ -7,6 +7,7 @@ from typing import Final
 
 SWITCH: Final = "LIT_HYDRA_BRIDGE"
 DIFF_SWITCH: Final = "LIT_HYDRA_BRIDGE_DIFF"
+GROUPS_SWITCH: Final = "LIT_HYDRA_BRIDGE_GROUPS"
 
 _OFF: Final = frozenset({"off", "0", "false", "no"})
 
@@ -19,3 +20,8 @@ def is_on() -> bool:
 def diff_is_on() -> bool:
     """Tell whether the git diff goes into the record; `LIT_HYDRA_BRIDGE_DIFF=off` leaves it out."""
     return os.environ.get(DIFF_SWITCH, "").strip().lower() not in _OFF
+
+
+def groups_are_on() -> bool:
+    """Tell whether loggers are told which sweep a job is of; `LIT_HYDRA_BRIDGE_GROUPS=off` keeps it from them."""
+    return os.environ.get(GROUPS_SWITCH, "").strip().lower() not in _OFF

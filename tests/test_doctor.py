@@ -61,6 +61,13 @@ def test_switched_off_is_a_note_and_no_failure(tmp_path: Path) -> None:
 def test_without_the_diff_is_said(tmp_path: Path) -> None:
     done = lit_hydra("doctor", cwd=tmp_path, env={"LIT_HYDRA_BRIDGE_DIFF": "0"})
     assert done.returncode == 0 and "without the git diff" in lines(done)["recording"]
+    assert "GROUPS" not in lines(done)["recording"]
+
+
+def test_without_groups_is_said(tmp_path: Path) -> None:
+    done = lit_hydra("doctor", cwd=tmp_path, env={"LIT_HYDRA_BRIDGE_GROUPS": "off"})
+    said = lines(done)["recording"]
+    assert done.returncode == 0 and "loggers are not told of sweeps (LIT_HYDRA_BRIDGE_GROUPS=off)" in said
 
 
 @pytest.mark.parametrize("by", ["PYTHONPATH", "working directory"])

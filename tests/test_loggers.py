@@ -555,6 +555,12 @@ def test_wandb_has_the_whole_config(wandb: Done, case: str) -> None:
     assert "decay: ${.lr}" in text.read_text(encoding="utf-8")
 
 
+def test_wandb_a_single_run_is_in_no_group(wandb: Done) -> None:
+    (path,) = (wandb.folder / "wandb").glob("offline-run-*-none/run-none.wandb")
+    runs = [record.run for record in wandb_records(path) if record.HasField("run")]
+    assert runs and not any(run.run_group or run.job_type or run.tags for run in runs)
+
+
 def test_wandb_the_app_wins(wandb: Done) -> None:
     def config(case: str) -> dict[str, Any]:
         return wandb_run(wandb, case)[0]
@@ -678,6 +684,11 @@ def test_mlflow_has_the_whole_config(mlflow_runs: dict[str, Any], case: str) -> 
     assert found["hydra/job_name"] == "train"
     assert "+wide=" in found["hydra/overrides"]
     assert found["hydra/output_dir"].endswith("out")
+
+
+def test_mlflow_a_single_run_has_no_parent(mlflow_runs: dict[str, Any]) -> None:
+    tags = mlflow_runs["none"].data.tags
+    assert not [tag for tag in tags if tag.startswith("lit_hydra_bridge") or tag == "mlflow.parentRunId"]
 
 
 def test_mlflow_the_app_wins(mlflow_runs: dict[str, Any]) -> None:

@@ -52,8 +52,9 @@ Tab completion of paths and of config keys (bash; zsh and fish alike):
 
 \b
 Environment:
-  LIT_HYDRA_BRIDGE=off       record nothing, change nothing in the apps
-  LIT_HYDRA_BRIDGE_DIFF=off  leave the git diff out of the record
+  LIT_HYDRA_BRIDGE=off         record nothing, change nothing in the apps
+  LIT_HYDRA_BRIDGE_DIFF=off    leave the git diff out of the record
+  LIT_HYDRA_BRIDGE_GROUPS=off  tell loggers nothing of a job's sweep
 
 \b
 Exit codes: 0 done, 1 the answer is no, 2 it could not be done.

@@ -1,6 +1,7 @@
 """The hooks of RunRecorder, the same for both names of Lightning.
 
     Trainer()  ->  capture the job        (config, overrides: while the resolvers of the app are there)
+                   leave with the loggers which sweep the job is of
     setup      ->  note the Trainer, hand the config to the loggers
     save       ->  stamp the record into the checkpoint
 
@@ -25,11 +26,13 @@ from lit_hydra_bridge.record.capture import (
     is_current,
     is_rank_zero,
 )
+from lit_hydra_bridge.record.groups import end_in_loggers, prepare_loggers, show_in_loggers, tell_loggers
 from lit_hydra_bridge.record.loggers import log_config, log_lost_keys, logger_runs
 from lit_hydra_bridge.record.run_record import RECORD_KEY, LoggerRun, RunRecord
+from lit_hydra_bridge.record.sweep_job import SweepJob
 from lit_hydra_bridge.record.training import read_metrics, read_training
 from lit_hydra_bridge.record.warning import warn
-from lit_hydra_bridge.switch import is_on
+from lit_hydra_bridge.switch import groups_are_on, is_on
 
 Hook = TypeVar("Hook", bound=Callable[..., None])
 
@@ -64,6 +67,8 @@ class RecorderHooks:
         custom_resolvers: False keeps the text of config nodes that need the app's own resolvers.
         time_limit_s: the longest that the first save waits for git and the package list, in seconds.
         loggers: False keeps the config out of the Trainer's loggers.
+        groups: whether the loggers are told which sweep a job is of; by default as `loggers`, and unless
+            LIT_HYDRA_BRIDGE_GROUPS=off.
     """
 
     def __init__(
@@ -76,6 +81,7 @@ class RecorderHooks:
         custom_resolvers: bool = True,
         time_limit_s: float = CaptureOptions.time_limit_s,
         loggers: bool = True,
+        groups: bool | None = None,
     ) -> None:
         super().__init__()
         self._options = CaptureOptions(
@@ -85,6 +91,7 @@ class RecorderHooks:
             time_limit_s=time_limit_s,
         )
         self._log_to_loggers = loggers
+        self._groups = groups
         self._capture: JobCapture | None = None
         self._record: RunRecord | None = None
         self._data: dict[str, Any] | None = None
@@ -146,11 +153,19 @@ class RecorderHooks:
         return [LoggerRun(**capture.redactor.data(vars(run))) for run in logger_runs(trainer)]
 
     @_harmless
+    def on_loggers_made(self, trainer: Any) -> None:
+        """Not Lightning's: the Trainer has its loggers, and none of them need have started its run."""
+        if (job := self._sweep_job(trainer)) is not None:
+            prepare_loggers(trainer, job)
+
+    @_harmless
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
         """Lightning's hook before anything runs."""
         _install_seams(type(trainer).__module__)
         self._data = None
         self._config_logged = False
+        if (job := self._sweep_job(trainer)) is not None:
+            tell_loggers(trainer, job)
         if self._has_loggers(trainer) and (capture := self.capture()) is not None:
             for problem in log_config(trainer, pl_module, capture.config, capture.hydra, capture.run_id):
                 warn(problem)
@@ -186,11 +201,32 @@ class RecorderHooks:
         """Lightning's last hook: what the app logged in between may have replaced our keys once more."""
         self._config_logged = False
         self._log_lost_keys(trainer, pl_module)
+        self._end_in_loggers(trainer, failed=False)
+
+    @_harmless
+    def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
+        """Lightning's hook in the place of `teardown`, where something was raised."""
+        self._end_in_loggers(trainer, failed=True)
+
+    def _end_in_loggers(self, trainer: Any, *, failed: bool) -> None:
+        if (job := self._sweep_job(trainer)) is not None:
+            show_in_loggers(trainer)
+            end_in_loggers(trainer, job, failed=failed)
+
+    def _sweep_job(self, trainer: Any) -> SweepJob | None:
+        """Which job of a sweep the loggers are told that this is; None where there is nothing to tell."""
+        wanted = self._groups if self._groups is not None else self._log_to_loggers and groups_are_on()
+        if not wanted or not trainer.is_global_zero or not trainer.loggers:
+            return None
+        capture = self.capture()
+        return capture.sweep_job if capture is not None else None
 
     def _has_loggers(self, trainer: Any) -> bool:
         return bool(self._log_to_loggers and trainer.is_global_zero and trainer.loggers)
 
     def _log_lost_keys(self, trainer: Any, pl_module: Any) -> None:
+        if self._sweep_job(trainer) is not None:
+            show_in_loggers(trainer)
         if self._config_logged or not self._has_loggers(trainer):
             return
         self._config_logged = True
@@ -215,6 +251,13 @@ def stamp(trainer: Any, checkpoint: Any) -> None:
     recorder = acting_recorder(trainer)
     if recorder is not None:
         recorder.on_save_checkpoint(trainer, None, checkpoint)
+
+
+def note_loggers(trainer: Any) -> None:
+    """A Trainer that is being made has got its loggers."""
+    recorder = acting_recorder(trainer) if is_on() else None
+    if recorder is not None:
+        recorder.on_loggers_made(trainer)
 
 
 def acting_recorder(trainer: Any) -> RecorderHooks | None:

@@ -43,6 +43,7 @@ from lit_hydra_bridge.record.run_record import (
     RunRecord,
     SourceCode,
 )
+from lit_hydra_bridge.record.sweep_job import SweepJob, read_sweep_job
 from lit_hydra_bridge.switch import diff_is_on, is_on
 
 _MAX_ANCESTORS: Final = 50
@@ -98,6 +99,14 @@ class JobCapture:
     def config(self) -> ComposedConfig:
         """The composed config; its YAML is written when it is first needed, which is not before training begins."""
         return self._reading.composed_config()
+
+    @cached_property
+    def sweep_job(self) -> SweepJob | None:
+        """Which job of which sweep this is; None where it is of none."""
+        if not self.is_hydra_job:
+            return None
+        found: SweepJob | None = self.attempt("sweep", lambda: read_sweep_job(self.hydra))
+        return found
 
     def _read_config(self) -> ConfigReading:
         reading, gaps = read_config(self.root, self.redactor, custom_resolvers=self.options.custom_resolvers)

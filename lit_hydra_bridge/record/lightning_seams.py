@@ -3,6 +3,7 @@
     dump_checkpoint      every checkpoint passes it, whatever the strategy, also weights-only  -> stamp the record
     Trainer.save_checkpoint, _atomic_save   a file was written                                 -> note it as ours
     pl_load              every file that Lightning loads passes it                             -> load, note lineage
+    _LoggerConnector.on_trainer_init   a Trainer gets its loggers                              -> name the sweep to them
 
 They are wrapped on Lightning's own classes and modules, not on the app's objects: those keep their types and
 attributes, and pickle as before. Each wrapper calls the original first or last and adds nothing to its
@@ -38,6 +39,12 @@ def _seams(package: str) -> list[tuple[str, str, str, Callable[[Any], Any]]]:
             _stamping,
         ),
         (f"{package}.trainer.trainer", "Trainer", "save_checkpoint", _noting_saved),
+        (
+            f"{package}.trainer.connectors.logger_connector.logger_connector",
+            "_LoggerConnector",
+            "on_trainer_init",
+            _noting_loggers,
+        ),
         (f"{FABRIC[package]}.plugins.io.torch_io", "", "_atomic_save", _noting_written),
         (f"{FABRIC[package]}.plugins.io.torch_io", "", "pl_load", _loading),
         (f"{package}.core.saving", "", "pl_load", _loading),
@@ -54,9 +61,7 @@ def install(package: str) -> None:
             owner = getattr(owner, class_name, None)
         original = getattr(owner, name, None)
         if original is None:
-            _warn_once(
-                f"{module_name} has no {f'{class_name}.{name}'.strip('.')}: not every checkpoint may be recorded"
-            )
+            _warn_once(f"{module_name} has no {f'{class_name}.{name}'.strip('.')}: something may not be recorded")
         elif not hasattr(original, _MARK):
             wrapped = functools.wraps(original)(wrapper(original))
             setattr(wrapped, _MARK, True)
@@ -86,6 +91,17 @@ def _stamping(original: Callable[..., Any]) -> Callable[..., Any]:
         return checkpoint
 
     return dump_checkpoint
+
+
+def _noting_loggers(original: Callable[..., Any]) -> Callable[..., Any]:
+    def on_trainer_init(self: Any, *args: Any, **kwargs: Any) -> Any:
+        from lit_hydra_bridge.record.callback import note_loggers
+
+        result = original(self, *args, **kwargs)
+        note_loggers(self.trainer)
+        return result
+
+    return on_trainer_init
 
 
 def _noting_saved(original: Callable[..., Any]) -> Callable[..., Any]:

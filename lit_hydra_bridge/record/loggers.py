@@ -15,26 +15,26 @@ of ours. Any other logger can only be asked through the `log_hyperparams` of its
 from __future__ import annotations
 
 import re
-import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any, Final
 
+from lit_hydra_bridge.record.lightning_loggers import LoggerNotes, base_class, kind_of, real_loggers
 from lit_hydra_bridge.record.nested import merged, plain_mapping, text_keys, without
 from lit_hydra_bridge.record.run_record import ComposedConfig, HydraJob, LoggerRun
 from lit_hydra_bridge.record.warning import warn
 
 _URL_PASSWORD: Final = re.compile(r"(?<=://)[^/\s@]*:[^/\s]*@")
+_handed: Final = LoggerNotes()
 
 
 def logger_runs(trainer: Any) -> list[LoggerRun]:
     """Return what the trainer's loggers call this run. Starts none that has not been started."""
-    return [_logger_run(logger) for logger in _real_loggers(trainer)]
+    return [_logger_run(logger) for logger in real_loggers(trainer)]
 
 
 def _logger_run(logger: Any) -> LoggerRun:
-    kind = _kind(logger)
+    kind = kind_of(logger)
     if kind == "MLFlowLogger":  # its public properties start a run
         uri = _text(getattr(logger, "_tracking_uri", None))
         return LoggerRun(
@@ -69,6 +69,11 @@ def log_config(trainer: Any, model: Any, config: ComposedConfig, hydra: HydraJob
     return _each(trainer, hand)
 
 
+def leave_out(logger: Any) -> None:
+    """Hand nothing to this logger from now on."""
+    _handed.note_refusal(logger)
+
+
 def log_lost_keys(trainer: Any, model: Any, config: ComposedConfig) -> None:
     """Add again what the app's own hyperparameters of the same top-level key replaced."""
     ours = text_keys(config.resolved)
@@ -78,7 +83,7 @@ def log_lost_keys(trainer: Any, model: Any, config: ComposedConfig) -> None:
 
 def _each(trainer: Any, work: Callable[[Any], None]) -> list[str]:
     problems = []
-    for logger in _real_loggers(trainer):
+    for logger in real_loggers(trainer):
         try:
             if not _handed.refused(logger):
                 work(logger)
@@ -91,11 +96,11 @@ def _each(trainer: Any, work: Callable[[Any], None]) -> list[str]:
 
 def _hand(logger: Any, ours: dict[str, Any], trainer: Any, model: Any, composed: str) -> None:
     """Hand the config over; each backend's module is imported where a logger of its kind is there."""
-    kind = _kind(logger)
+    kind = kind_of(logger)
     if kind == "TensorBoardLogger":
         from lit_hydra_bridge.record.logger_tensorboard import log_to_tensorboard
 
-        log_to_tensorboard(logger, _base(logger), ours, composed)
+        log_to_tensorboard(logger, base_class(logger), ours, composed)
     elif kind == "MLFlowLogger":
         from lit_hydra_bridge.record.logger_mlflow import log_to_mlflow
 
@@ -111,11 +116,11 @@ def _hand(logger: Any, ours: dict[str, Any], trainer: Any, model: Any, composed:
 
 
 def _restore(logger: Any, ours: dict[str, Any], trainer: Any, model: Any) -> None:
-    kind = _kind(logger)
+    kind = kind_of(logger)
     if kind == "TensorBoardLogger":
         from lit_hydra_bridge.record.logger_tensorboard import write_waiting
 
-        write_waiting(logger, _base(logger))
+        write_waiting(logger, base_class(logger))
     elif kind == "WandbLogger":
         from lit_hydra_bridge.record.logger_wandb import log_to_wandb
 
@@ -168,63 +173,6 @@ def _app_hyperparameters(trainer: Any, model: Any) -> Any:
         if owner is not None and getattr(owner, "_log_hyperparams", False)
     ]
     return found[0] if len(found) == 1 else {key: value for part in found for key, value in part.items()}
-
-
-@dataclass
-class _Note:
-    logger: weakref.ref[Any]
-    run_id: str | None = None
-    refused: bool = False
-
-
-class _Handed:
-    """Which logger has had the config of which run: loggers outlive fits and Trainers, and need not be hashable."""
-
-    def __init__(self) -> None:
-        self._notes: dict[int, _Note] = {}
-
-    def get(self, logger: Any) -> str | None:
-        """Return the run whose config the logger has had."""
-        return self._note(logger).run_id
-
-    def note(self, logger: Any, run_id: str) -> None:
-        """Remember that the logger was handed this run's config."""
-        self._note(logger).run_id = run_id
-
-    def refused(self, logger: Any) -> bool:
-        """Tell whether the logger has raised; it is not asked a second time."""
-        return self._note(logger).refused
-
-    def note_refusal(self, logger: Any) -> None:
-        """Remember that the logger raised."""
-        self._note(logger).refused = True
-
-    def _note(self, logger: Any) -> _Note:
-        key = id(logger)
-        note = self._notes.get(key)
-        if note is None or note.logger() is not logger:
-            note = self._notes[key] = _Note(weakref.ref(logger, lambda _: self._notes.pop(key, None)))
-        return note
-
-
-_handed: Final = _Handed()
-
-
-def _real_loggers(trainer: Any) -> Iterator[Any]:
-    """The trainer's loggers, without the one that takes their place in a fast_dev_run."""
-    return (logger for logger in trainer.loggers if type(logger).__name__ != "DummyLogger")
-
-
-def _base(logger: object) -> Any:
-    """Lightning's own class that a logger is, or derives from."""
-    for base in type(logger).__mro__:
-        if ".loggers." in base.__module__ and base.__module__.split(".")[0] in ("lightning", "pytorch_lightning"):
-            return base
-    return type(logger)
-
-
-def _kind(logger: object) -> str:
-    return str(_base(logger).__name__)
 
 
 def _property(logger: Any, name: str) -> Any:

@@ -2,6 +2,7 @@
 
 <sweep>/.sweep/sweep.json    which sweep this is, and the command that launched it
 <sweep>/.sweep/lock          held by its launcher, and by the jobs that outlive one
+<sweep>/.sweep/mlflow.json   the sweep's runs in MLflow, beside their lock: record/group_mlflow.py writes them
 <sweep>/<job>/job.json       a job's state: attempts, outcome, return value
 <sweep>/<job>/job.log        what the job and its children have printed
 <sweep>/<job>/progress.json  how far it is
