@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,6 +14,8 @@ import torch
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
+
+from tests.support import run
 
 ROOT = Path(__file__).resolve().parent.parent
 APP = ROOT / "example_app"
@@ -37,17 +37,13 @@ def python(folder: Path, *arguments: str, variables: Mapping[str, str] | None = 
     seen_from_folder = folder / "example_app"
     if not seen_from_folder.exists():
         seen_from_folder.symlink_to(APP, target_is_directory=True)
-    environment = os.environ | {
+    environment = {
         "CUDA_VISIBLE_DEVICES": "",  # vanilla.py would take a GPU
         "OMP_NUM_THREADS": "1",  # on a busy machine, threads for such small batches wait for each other
         "PYTHONDONTWRITEBYTECODE": "1",
         **(variables or {}),
     }
-    done = subprocess.run(
-        [sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True, timeout=120
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    return run(sys.executable, *arguments, cwd=folder, env=environment).stdout
 
 
 def blocks_of_pages() -> list[tuple[Path, str]]:

@@ -16,6 +16,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import types
 from collections.abc import Mapping
 from contextlib import suppress
@@ -28,7 +29,8 @@ from typing import Any
 PRELOADED = (
     "torch._dynamo", "torch.distributed.fsdp", "torch.utils.tensorboard", "torchmetrics", "lightning_utilities",
 )  # fmt: skip
-_READ_WHEN_IMPORTED = ("OMP_", "MKL_", "OPENBLAS_", "NUMEXPR_", "KMP_", "TORCH", "CUDA_", "PYTORCH_", "MPL", "TF_")
+_READ_WHEN_IMPORTED = ("OMP_", "MKL_", "OPENBLAS_", "NUMEXPR_", "KMP_", "TORCH", "PYTORCH_", "MPL", "TF_")
+_one_at_a_time = threading.Lock()
 
 
 def can_run(command: tuple[str, ...], env: Mapping[str, str]) -> bool:
@@ -39,7 +41,7 @@ def can_run(command: tuple[str, ...], env: Mapping[str, str]) -> bool:
 
 
 def _special(env: Mapping[str, str]) -> dict[str, str]:
-    names = ("PYTHONPATH", "PYTHONUNBUFFERED")
+    names = ("PYTHONPATH", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE")
     return {
         name: value
         for name, value in env.items()
@@ -49,7 +51,7 @@ def _special(env: Mapping[str, str]) -> dict[str, str]:
 
 def run(command: tuple[str, ...], cwd: Path, env: Mapping[str, str], timeout_s: float) -> tuple[int, str, str]:
     """Run a script; return its exit status as `subprocess` gives it, and what it printed to both streams."""
-    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+    with _one_at_a_time, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         connection = _server()
         request = {"argv": list(command[1:]), "cwd": str(cwd), "env": dict(env)}
         socket.send_fds(connection, [_packed(request)], [out.fileno(), err.fileno()])
@@ -137,6 +139,7 @@ def _become(request: dict[str, Any], streams: list[int]) -> None:
     os.environ.clear()
     os.environ.update(request["env"])
     os.chdir(request["cwd"])
+    sys.dont_write_bytecode = bool(os.environ.get("PYTHONDONTWRITEBYTECODE"))
     _reseed()
     script = Path(request["argv"][0]).absolute()
     sys.argv, sys.orig_argv = request["argv"], [sys.executable, *request["argv"]]
