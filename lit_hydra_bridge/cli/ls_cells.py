@@ -52,11 +52,11 @@ class CellColumn:
 
 
 def _drawn(span: Span, size: int, right: bool) -> Span:
-    """Return a cell in a width: a text of ASCII, as nearly all are, in one step."""
+    """Return a cell in a width, filled up to it unless it is negative: of ASCII, as nearly all are, in one step."""
     text, style = span
-    if len(text) <= size and text.isascii():
+    if len(text) <= abs(size) and text.isascii():
         return (text.rjust(size) if right else text.ljust(size)), style
-    return "".join(part for part, _ in fit([span], size, right=right)), style
+    return "".join(part for part, _ in fit([span], abs(size), right=right, pad=size > 0)), style
 
 
 def fitted(columns: Sequence[CellColumn], rows: int, width: int) -> list[Line]:
@@ -64,6 +64,8 @@ def fitted(columns: Sequence[CellColumn], rows: int, width: int) -> list[Line]:
     asked = [column.asks() for column in columns]
     sizes = column_widths(asked, width - _INDENT)
     shown = [(columns[index], sizes[index]) for index in range(len(columns)) if index in sizes]
+    if shown and not shown[-1][0].right:
+        shown[-1] = (shown[-1][0], -shown[-1][1])  # nothing follows that would have to stand in line
     before = [" " * (GAP if at else _INDENT) for at in range(len(shown))]
     titles = [(column.title, "dim") for column, _ in shown]
     lines: list[Line] = []
