@@ -83,7 +83,7 @@ def ls(folders: tuple[str, ...], watch: bool, as_json: bool, as_csv: bool, **wis
         click.echo(listing.json())
     elif as_csv:
         print_file(listing.csv())
-    else:
+    elif not listing.is_empty:
         _show(listing)
     _finish(listing, chosen)
 
