@@ -259,7 +259,7 @@ def test_columns_are_completed(app: SweepApp) -> None:
             "COMP_WORDS": "\n".join(["lit-hydra", *words]),
             "COMP_CWORD": str(len(words)),
         }
-        return [line.partition(",")[2] for line in run(_tool(), cwd=app.folder, env=env).stdout.splitlines()]
+        return [line.partition(",")[2] for line in run(_tool(), cwd=app.folder, env=env).stdout.split()]
 
     assert completed("ls", "multirun/a", "--sort", "o") == ["opt.lr", "outcome"]
     assert completed("ls", "multirun/a", "--sort", "x,-at") == ["x,-attempts"]
