@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from lit_hydra_bridge.reload.rerun.verify import verify as verify
     from lit_hydra_bridge.reload.strip.strip import strip as strip
     from lit_hydra_bridge.reload.weights import read_weights as read_weights
+    from lit_hydra_bridge.results.read import read_sweep as read_sweep
 
 __version__ = "0.1.0"
 
@@ -34,6 +35,7 @@ _HOMES = {
     "load_config": "lit_hydra_bridge.reload.config",
     "load_model": "lit_hydra_bridge.reload.model.load",
     "read_record": "lit_hydra_bridge.reload.checkpoint",
+    "read_sweep": "lit_hydra_bridge.results.read",
     "read_weights": "lit_hydra_bridge.reload.weights",
     "recording": "lit_hydra_bridge.record.capture",
     "rerun": "lit_hydra_bridge.reload.rerun.plan",
@@ -49,6 +51,7 @@ __all__ = [
     "load_config",
     "load_model",
     "read_record",
+    "read_sweep",
     "read_weights",
     "recording",
     "rerun",

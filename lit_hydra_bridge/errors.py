@@ -61,5 +61,9 @@ class SweepFolderError(SweepError):
     """A sweep's folder can't be used: it is another sweep's, in use, or damaged."""
 
 
+class ResultsError(BridgeError):
+    """A sweep's folder does not hold what was asked of it."""
+
+
 class JobFailedError(BridgeError):
     """A job did not complete, and left no exception of its own to raise."""

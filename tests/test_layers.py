@@ -19,6 +19,7 @@ HEAVY = {
     "lightning_fabric",
     "mlflow",
     "numpy",
+    "pandas",
     "plotly",
     "pytorch_lightning",
     "rich",
@@ -36,8 +37,9 @@ ABOUT = {
 # What each part may import of ours, apart from itself. Every part may import the last four.
 BELOW = {"errors", "hydra_text", "on_import", "progress", "switch", "text"}
 ALLOWED: dict[str, set[str]] = {
-    "cli": {"record", "reload", "sweep", "diagnosis"},
-    "hydra_plugins": {"record", "reload", "sweep"},
+    "cli": {"record", "reload", "sweep", "results", "diagnosis"},
+    "hydra_plugins": {"record", "reload", "sweep", "results"},
+    "results": {"record", "reload", "sweep"},
     "diagnosis": set(),
     "record": set(),
     "reload": set(),  # and SHARED_WITH_RELOAD
@@ -50,7 +52,7 @@ ALLOWED: dict[str, set[str]] = {
     "text": set(),
     "conf": set(),
     "__main__": {"cli"},
-    "": {"record", "reload"},  # the public names
+    "": {"record", "reload", "results"},  # the public names
 }
 
 

@@ -214,6 +214,21 @@ class SweepFolder:
             os.close(self._lock)
             self._lock = None
 
+    def is_in_use(self) -> bool:
+        """Tell whether a launcher, or a job that outlives one, holds the folder."""
+        try:
+            handle = os.open(self.lock_file, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError as error:
+            return error.errno not in _NO_LOCKS_HERE or _is_alive(os.pread(handle, 200, 0).decode("utf-8", "replace"))
+        else:
+            return False
+        finally:
+            os.close(handle)
+
     @property
     def lock_handle(self) -> int | None:
         """The file descriptor that holds the lock, for whoever must hold it longer."""
@@ -227,7 +242,7 @@ class SweepFolder:
         """Every job's folder, wherever `hydra.sweep.subdir` has put it; without those that were kept aside."""
         for place, folders, files in os.walk(self.path):
             there = set(folders)
-            folders[:] = sorted(name for name in there if not name.startswith(".") and not _is_aside(name, there))
+            folders[:] = sorted(name for name in there if not name.startswith(".") and not is_aside(name, there))
             if "job.json" in files:
                 yield JobFolder(Path(place))
 
@@ -239,7 +254,8 @@ def aside(folder: Path) -> Path:
     )
 
 
-def _is_aside(name: str, beside: set[str]) -> bool:
+def is_aside(name: str, beside: set[str]) -> bool:
+    """Tell whether a folder was kept aside, from its name and those of the folders beside it."""
     base, mark, count = name.rpartition("~")
     return bool(mark) and count.isdigit() and base in beside
 

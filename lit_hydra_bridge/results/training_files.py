@@ -1,0 +1,145 @@
+"""What a training leaves in a run's folder: checkpoints with their records, and CSVLogger's metrics.csv."""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from lit_hydra_bridge.errors import CheckpointError, InvalidRecordError
+from lit_hydra_bridge.results.own_job import found_again
+
+_TAIL: Final = 1 << 16
+# A callback's key in a checkpoint says how it was set: `ModelCheckpoint{'monitor': 'val_loss', 'mode': 'min', …}`.
+_MODE: Final = re.compile(r"'mode': '(min|max)'")
+_NO_METRICS: Final = ("epoch", "step")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """What was found."""
+
+    best: str | None = None
+    """The best checkpoint, else the newest one."""
+    checkpoints: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
+    overrides: tuple[str, ...] = ()
+    """As the record has them."""
+    number: int | None = None
+
+
+def read_training(folder: str, problems: list[str]) -> Training:
+    """Look for what a training has left in a run's folder; what can't be read is added to `problems`."""
+    checkpoints, tables = _files(folder)
+    metrics: dict[str, float] = {}
+    known: dict[str, Any] = {}
+    overrides: tuple[str, ...] = ()
+    number = None
+    for newest in sorted(checkpoints, reverse=True)[:1]:
+        plain = _plain(newest[1], problems)
+        known = {"last": newest[1], **_model_checkpoint(plain, folder)}
+        record = _record(plain)
+        if record is not None:
+            metrics = dict(record.metrics)
+            if record.hydra is not None:
+                overrides, number = tuple(record.hydra.overrides), record.hydra.job_num
+    for path in tables:
+        metrics |= _last_values(path, problems)
+    best = known.get("best") or known.get("last")
+    return Training(best=best, checkpoints=known, metrics=metrics, overrides=overrides, number=number)
+
+
+def _files(folder: str) -> tuple[list[tuple[int, str]], list[str]]:
+    """Return checkpoints with the times of their last change, and the CSVLogger's files, oldest first."""
+    checkpoints, tables = [], []
+    for path, modified in _walk(folder):
+        if path.endswith(".ckpt"):
+            checkpoints.append((modified, path))
+        elif os.path.basename(path) == "metrics.csv":
+            tables.append((modified, path))
+    return checkpoints, [path for _, path in sorted(tables)]
+
+
+def _walk(folder: str) -> Iterator[tuple[str, int]]:
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                is_folder = entry.is_dir(follow_symlinks=False)
+                if entry.name.endswith(".ckpt") or (not is_folder and entry.name == "metrics.csv"):
+                    if not is_folder or os.path.isfile(os.path.join(entry.path, "meta.pt")):
+                        yield entry.path, entry.stat().st_mtime_ns
+                elif is_folder and not entry.name.startswith("."):
+                    yield from _walk(entry.path)
+    except OSError:
+        return
+
+
+def _plain(path: str, problems: list[str]) -> dict[str, Any]:
+    from lit_hydra_bridge.reload.checkpoint import read_plain_checkpoint
+
+    try:
+        return read_plain_checkpoint(path)
+    except CheckpointError as error:
+        problems.append(str(error))
+        return {}
+
+
+def _record(plain: dict[str, Any]) -> Any:
+    from lit_hydra_bridge.record.run_record import RECORD_KEY, RunRecord
+
+    if RECORD_KEY not in plain:
+        return None
+    try:
+        return RunRecord.from_dict(plain[RECORD_KEY])
+    except InvalidRecordError:
+        return None
+
+
+def _model_checkpoint(plain: dict[str, Any], folder: str) -> dict[str, Any]:
+    """Return what the ModelCheckpoint said of itself when the checkpoint was saved."""
+    callbacks = plain.get("callbacks")
+    states = callbacks.items() if isinstance(callbacks, dict) else ()
+    for key, state in states:
+        if str(key).startswith("ModelCheckpoint") and isinstance(state, dict):
+            best = state.get("best_model_path")
+            if isinstance(best, str) and os.path.exists(best := found_again(best, folder)):
+                monitor, mode = state.get("monitor"), _MODE.search(str(key))
+                return {
+                    "best": best,
+                    **({"monitor": monitor} if isinstance(monitor, str) else {}),
+                    **({"mode": mode[1]} if mode else {}),
+                }
+    return {}
+
+
+def _last_values(path: str, problems: list[str]) -> dict[str, float]:
+    """Return each metric's last value, from the end of the file: it may be long."""
+    try:
+        with open(path, "rb") as file:
+            head = file.readline()
+            size = os.fstat(file.fileno()).st_size
+            file.seek(max(len(head), size - _TAIL))
+            tail = file.read()
+    except OSError as error:
+        problems.append(f"{path}: it can't be read ({error.strerror or error})")
+        return {}
+    lines = tail.decode("utf-8", "replace").splitlines()
+    if size - _TAIL > len(head):
+        lines = lines[1:]  # cut in its middle
+    names = next(csv.reader([head.decode("utf-8", "replace")]), [])
+    values: dict[str, float] = {}
+    for row in csv.reader(lines):
+        if len(row) == len(names):  # the last one may be half written
+            pairs = zip(names, map(_number, row), strict=True)
+            values |= {name: number for name, number in pairs if number is not None}
+    return {name: value for name, value in values.items() if name not in _NO_METRICS}
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
