@@ -18,7 +18,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO := outputs/demo
-INSTALL := -e '.[loggers,example,dev]'
+INSTALL := -e '.[loggers,report,example,dev]'
 
 .PHONY: help env demo test lint matrix bench constraints clean check-python
 
