@@ -56,10 +56,8 @@ function durationText(seconds) {
   return `${Math.floor(hours / 24)} d ${hours % 24} h`;
 }
 
-const timeText = (seconds) =>
-  isNumber(seconds)
-    ? new Date(seconds * 1000).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" })
-    : "–";
+const TIME = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+const timeText = (seconds) => (isNumber(seconds) ? TIME.format(seconds * 1000) : "–");
 
 const plural = (count, one, many = `${one}s`) => `${count.toLocaleString("en")} ${count === 1 ? one : many}`;
 

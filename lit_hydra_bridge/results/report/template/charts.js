@@ -50,12 +50,10 @@ const CONFIG = {
   plotlyServerURL: "",
 };
 
-// Narrow screens scroll; there a drag over a chart must not zoom it.
-const config = () => ({ ...CONFIG, ...(matchMedia("(pointer: coarse)").matches ? { staticPlot: false, scrollZoom: false } : {}) });
-
 const hasWebGl = (() => {
-  const canvas = document.createElement("canvas");
-  return Boolean(canvas.getContext("webgl2") ?? canvas.getContext("webgl"));
+  const context = document.createElement("canvas").getContext("webgl");
+  context?.getExtension("WEBGL_lose_context")?.loseContext(); // a page may have only a few
+  return context !== null;
 })();
 
 // Each part of the page is drawn when it comes into view, and again when what it shows has changed.
@@ -83,9 +81,19 @@ function drawPart(part) {
 
 function redraw(...ids) {
   for (const [id, part] of parts) {
-    if (ids.length > 0 && !ids.includes(id)) continue;
-    part.stale = true;
-    if (part.visible) drawPart(part);
+    if (ids.length === 0 || ids.includes(id)) part.stale = true;
+  }
+  requestAnimationFrame(drawNext);
+}
+
+// A part a frame, so that the page answers in between.
+function drawNext() {
+  for (const part of parts.values()) {
+    if (part.stale && part.visible) {
+      drawPart(part);
+      requestAnimationFrame(drawNext);
+      return;
+    }
   }
 }
 

@@ -50,7 +50,7 @@ function drawCurves(section) {
     xaxis: axis({ title: { text: hasEpochs ? curve.x : "step", standoff: 8 }, rangemode: "tozero" }),
     yaxis,
     uirevision: `${curve.name} ${curve.x} ${curve.log}`,
-  }), config());
+  }), CONFIG);
   openOnClick(chart);
 }
 

@@ -44,7 +44,7 @@ function drawEffect(chart, key, jobs) {
   const [low, high] = [Math.min(...values), Math.max(...values)];
   const yaxis = axis({ title: { text: forPlotly(clipped(metricName(), 28)), standoff: 8 }, nticks: 6 });
   if (low > 0 && high / low >= 1000) Object.assign(yaxis, { type: "log", dtick: Math.ceil(Math.log10(high / low) / 5) });
-  Plotly.react(chart, traces, layout({ height: 260, xaxis: effectAxis(scale, key, jobs), yaxis, boxgap: 0.45, dragmode: false }), config());
+  Plotly.react(chart, traces, layout({ height: 250, margin: { l: 48, r: 8, t: 8, b: 32 }, xaxis: effectAxis(scale, key, jobs), yaxis, boxgap: 0.45, dragmode: false }), CONFIG);
   openOnClick(chart);
 }
 
@@ -71,7 +71,7 @@ const pointStyle = (jobs) => {
   return {
     size: jobs.map((job) => (job === best ? 9 : 6)),
     color: colour("accent"),
-    opacity: jobs.length > 300 ? 0.35 : 0.65,
+    opacity: jobs.map((job) => (job === best ? 1 : jobs.length > 300 ? 0.35 : 0.65)),
     line: {
       width: jobs.map((job) => (job === best ? 2 : 0)),
       color: colour("pick"),
@@ -100,7 +100,7 @@ function points(scale, key, jobs) {
 function medians(jobs, key) {
   const groups = new Map();
   for (const job of jobs) groups.set(job.varying[key], [...(groups.get(job.varying[key]) ?? []), valueOf(job)]);
-  const x = groups.size * 2 <= jobs.length ? [...groups.keys()].sort((a, b) => a - b) : [];
+  const x = groups.size <= 20 && groups.size * 2 <= jobs.length ? [...groups.keys()].sort((a, b) => a - b) : [];
   return {
     type: "scatter",
     mode: "lines",

@@ -9,7 +9,14 @@ function openJob(job) {
   byId("job").hidden = false;
   byId("job").scrollTop = 0;
   byId("job-title").focus({ preventScroll: true });
-  redraw("curves", "jobs", "timeline");
+  markJob();
+}
+
+// Where the job that is open stands out.
+function markJob() {
+  redraw("curves");
+  markInTable();
+  markInTimeline();
 }
 
 function closeJob() {
@@ -17,7 +24,7 @@ function closeJob() {
   byId("job").hidden = true;
   chosen.job = null;
   openedFrom?.focus?.({ preventScroll: true });
-  redraw("curves", "jobs", "timeline");
+  markJob();
 }
 
 function startJob() {

@@ -36,7 +36,7 @@ function bestTile() {
   const chips = KEYS.map((key, i) => (best.varying[i] === null ? null : make("span", { class: "chip" }, `${key}=${valueText(best.varying[i])}`)));
   return tile("main", "Best job",
     make("div", { class: "top-line" },
-      make("p", { class: "big" }, numberText(valueOf(best), 5), make("small", {}, `  ${end} ${metricName()}`)), open),
+      make("p", { class: "big" }, numberText(valueOf(best), 5), make("small", {}, `${end} ${metricName()}`)), open),
     make("div", { class: "chips" }, ...chips),
     best.checkpoint ? copyable(best.checkpoint, "the best checkpoint's path") : make("p", { class: "under" }, "It has no checkpoint."));
 }

@@ -10,6 +10,7 @@ function drawParallel(section) {
   const nothing =
     chosen.metric < 0 ? "No job has a metric yet."
     : KEYS.length === 0 ? "All jobs were given the same overrides."
+    : !hasWebGl ? "This browser has no WebGL, which this chart needs."
     : jobs.length === 0 ? `None of these jobs has a finite ${metricName()}.`
     : "";
   if (sayEmpty(section, nothing)) return;
@@ -27,7 +28,7 @@ function drawParallel(section) {
     labelside: "top",
   };
   chart.jobs = jobs;
-  Plotly.react(chart, [trace], layout({ height: 380, margin: { l: 72, r: 72, t: 44, b: 16 } }), config());
+  Plotly.react(chart, [trace], layout({ height: 380, margin: { l: 72, r: 72, t: 44, b: 16 } }), CONFIG);
   if (!chart.listens) {
     chart.listens = true;
     chart.on("plotly_restyle", () => chooseBrushed(chart));
@@ -42,7 +43,7 @@ function overrideDimension(key, values) {
     const ticks = scale.names.map((name, i) => i).filter((i) => i % every === 0);
     return {
       label,
-      values: values.map((value) => scale.place.get(valueText(value))),
+      values: values.map((value, i) => scale.place.get(valueText(value)) + fanned(i)),
       range: scale.names.length > 1 ? [-0.1, scale.names.length - 0.9] : [-1, 1],
       tickvals: ticks,
       ticktext: ticks.map((i) => forPlotly(clipped(scale.names[i], 14))),
@@ -50,6 +51,9 @@ function overrideDimension(key, values) {
   }
   return numberDimension(label, values, scale);
 }
+
+// Lines through one category lie beside each other, so that each is seen.
+const fanned = (i) => (((i * 0.7548777) % 1) - 0.5) * 0.14;
 
 // Where a job has no such override its line goes below all numbers.
 function numberDimension(label, values, scale) {

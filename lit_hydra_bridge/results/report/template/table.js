@@ -97,6 +97,10 @@ function headCell(column) {
   return make("th", { scope: "col", class: column.number ? "number" : null, "aria-sort": sort }, button);
 }
 
+function markInTable() {
+  for (const row of byId("table").tBodies[0].rows) row.classList.toggle("picked", Number(row.dataset.index) === chosen.job);
+}
+
 const dot = (outcome) => make("i", { class: "dot", style: `--tint: var(--${outcomeVariable(outcome)})`, "aria-hidden": "true" });
 
 function tableRow(job, columns, isBest) {
@@ -114,5 +118,5 @@ function tableRow(job, columns, isBest) {
     const isNone = value === null || value === undefined;
     return make("td", { class: [column.number ? "number" : "", isNone ? "none" : ""].join(" ").trim() || null, title: text.length > 30 ? text : null }, text);
   });
-  return make("tr", { class: kind || null, "data-job": job.number, click: () => openJob(job) }, ...cells);
+  return make("tr", { class: kind || null, "data-job": job.number, "data-index": job.index, click: () => openJob(job) }, ...cells);
 }

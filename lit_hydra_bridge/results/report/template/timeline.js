@@ -1,5 +1,7 @@
 // When each attempt ran, and on which slot; above it, how many jobs ran at a time.
 
+const LOAD_BINS = 240;
+
 function drawTimeline(section) {
   const chart = section.querySelector(".chart");
   const bars = shownJobs().flatMap((job) => job.attempts.map((attempt, i) => ({ job, attempt, count: i + 1 })));
@@ -22,8 +24,27 @@ function drawTimeline(section) {
     yaxis: axis({ ...laneTicks(lanes, row), range: [lanes.length - 0.4, -0.6], domain: [0, split - 0.04], showgrid: false }),
     yaxis2: axis({ domain: [split, 1], title: { text: "running", standoff: 8 }, rangemode: "tozero", nticks: 3, tickformat: "d", fixedrange: true }),
     dragmode: "pan",
-  }), config());
+    shapes: markedBars(),
+  }), CONFIG);
   openOnClick(chart);
+}
+
+// The open job's bars are framed by shapes: these alone can change without all the bars being drawn again.
+function markedBars() {
+  const attempts = chosen.job === null ? [] : JOBS[chosen.job].attempts;
+  return attempts.map((one) => ({
+    type: "rect",
+    x0: localTime(one.started),
+    x1: localTime(one.ended),
+    y0: one.lane - 0.46,
+    y1: one.lane + 0.46,
+    line: { color: colour("pick"), width: 2 },
+  }));
+}
+
+function markInTimeline() {
+  const chart = document.querySelector("#timeline .chart");
+  if (chart.data) Plotly.relayout(chart, { shapes: markedBars() });
 }
 
 function timelineText() {
@@ -53,10 +74,7 @@ function barTrace(outcome, bars) {
     x: bars.map((bar) => Math.max(1, (bar.attempt.ended - bar.attempt.started) * 1000)),
     customdata: bars.map((bar) => [bar.job.index, attemptText(bar)]),
     hovertemplate: "%{customdata[1]}<extra></extra>",
-    marker: {
-      color: colour(outcomeVariable(outcome)),
-      line: { width: bars.map((bar) => (bar.job.index === chosen.job ? 2 : 0.5)), color: bars.map((bar) => colour(bar.job.index === chosen.job ? "pick" : "card")) },
-    },
+    marker: { color: colour(outcomeVariable(outcome)), line: { width: bars.length > 300 ? 0 : 1, color: colour("card") } },
   };
 }
 
@@ -67,20 +85,42 @@ function attemptText({ job, attempt, count }) {
   return `<b>${jobName(job)}</b> · ${forPlotly(attempt.outcome)}${which}<br>${took} from ${timeText(attempt.started)}<br>${forPlotly(overridesText(job))}${reason}`;
 }
 
-function loadTrace() {
+// How many jobs ran, from each moment to the next one at which one began or ended.
+function loadSteps() {
   const changes = JOBS.flatMap((job) => job.attempts.flatMap((one) => [[one.started, 1], [one.ended, -1]]));
   changes.sort((a, b) => a[0] - b[0] || a[1] - b[1]);
   let running = 0;
-  const steps = changes.map(([time, change]) => [localTime(time), (running += change)]);
+  const steps = changes.map(([time, change]) => [time, (running += change)]);
+  return steps.length > 2 * LOAD_BINS ? averaged(steps) : steps;
+}
+
+// The mean of each of many short stretches, where the moments are too many to tell apart.
+function averaged(steps) {
+  const [start, end] = [steps[0][0], steps[steps.length - 1][0]];
+  const width = (end - start) / LOAD_BINS;
+  const sums = new Array(LOAD_BINS + 1).fill(0);
+  steps.slice(0, -1).forEach(([time, running], i) => {
+    for (let from = time; from < steps[i + 1][0]; ) {
+      const bin = Math.floor((from - start) / width);
+      const to = Math.min(steps[i + 1][0], Math.max(start + (bin + 1) * width, from + width * 1e-6));
+      sums[bin] += (running * (to - from)) / width;
+      from = to;
+    }
+  });
+  return sums.map((sum, bin) => [start + bin * width, sum]);
+}
+
+function loadTrace() {
+  const steps = loadSteps();
   return {
     type: "scatter",
     mode: "lines",
-    x: steps.map((step) => step[0]),
+    x: steps.map((step) => localTime(step[0])),
     y: steps.map((step) => step[1]),
     yaxis: "y2",
     line: { shape: "hv", width: 1.2, color: colour("quiet") },
     fill: "tozeroy",
     fillcolor: colour("sunk"),
-    hovertemplate: "%{y} running<extra></extra>",
+    hovertemplate: "%{y:.3~g} running<extra></extra>",
   };
 }
