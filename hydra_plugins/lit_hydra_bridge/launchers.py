@@ -15,6 +15,8 @@ from hydra.plugins.launcher import Launcher
 from lit_hydra_bridge.sweep.settings import LitLocalSettings
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from hydra.core.utils import JobReturn
     from hydra.types import HydraContext, TaskFunction
     from omegaconf import DictConfig
@@ -43,7 +45,7 @@ class LitLocalLauncher(Launcher):  # type: ignore[misc]
         from lit_hydra_bridge.sweep.launch import make_sweep
 
         try:
-            self._sweep = make_sweep(hydra_context, task_function, config, self._given)
+            self._sweep = make_sweep(hydra_context, task_function, config, self._given, _write_results)
         except SweepError as error:
             raise LauncherError(str(error)) from None
 
@@ -60,6 +62,13 @@ class LitLocalLauncher(Launcher):  # type: ignore[misc]
             return self._sweep.launch(job_overrides, initial_job_idx)
         except SweepError as error:
             raise LauncherError(str(error)) from None
+
+
+def _write_results(folder: Path) -> None:
+    """At a sweep's end, and not imported before: `sweep` itself knows nothing of tables."""
+    from lit_hydra_bridge.results.table_file import write_results
+
+    write_results(folder)
 
 
 def _store() -> None:

@@ -14,7 +14,7 @@ from lit_hydra_bridge.cli.printing import let_any_text_be_printed, one_line
 from lit_hydra_bridge.errors import BridgeError
 
 # In the order in which a user meets them.
-_COMMANDS: Final = ("show", "config", "diff", "check", "rerun", "resume", "report", "strip", "doctor")
+_COMMANDS: Final = ("ls", "report", "show", "config", "diff", "check", "rerun", "resume", "strip", "doctor")
 
 
 class _Commands(click.Group):
@@ -35,6 +35,7 @@ class _Commands(click.Group):
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="""\b
 Examples:
+  lit-hydra ls multirun                      sweeps, newest first; of one, its jobs
   lit-hydra show outputs                     the newest checkpoint below it
   lit-hydra show last.ckpt optimizer.lr      one value of its config
   lit-hydra config last.ckpt -o config.yaml  the whole config, as a file

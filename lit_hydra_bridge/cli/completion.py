@@ -59,3 +59,21 @@ def join_split_words() -> None:
         glue = word == "="
     os.environ["COMP_WORDS"] = "\n".join(joined)
     os.environ["COMP_CWORD"] = str(current)
+
+
+def complete_column(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    """Offer the columns of the jobs in the folders that were typed before, after what is typed of a list."""
+    before, comma, last = incomplete.rpartition(",")
+    mark = last[:1] if last[:1] in ("-", "+") else ""
+    names = (name for name in _columns(context) if name.startswith(last.removeprefix(mark)))
+    return [f"{before}{comma}{mark}{name}" for name in names if re.fullmatch(r"[\w.+@/-]+", name)]
+
+
+def _columns(context: click.Context) -> list[str]:
+    from lit_hydra_bridge.cli.ls_listing import Wish, take
+
+    try:
+        folders = tuple(str(folder) for folder in context.params.get("folders") or (".",))
+        return [each.name for each in take(Wish(folders=folders)).fields.all]
+    except Exception:  # a half-typed path; completion stays silent
+        return []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from typing import Any
 
 import click
@@ -57,3 +58,28 @@ def _finite(value: Any) -> Any:
     if value in (float("inf"), float("-inf")):
         return "Infinity" if value > 0 else "-Infinity"
     return value
+
+
+class Patience:
+    """Says on a terminal what takes so long, once it has taken two seconds."""
+
+    _WAIT_S = 2.0
+    _BETWEEN_S = 0.2
+
+    def __init__(self) -> None:
+        self._next = time.monotonic() + self._WAIT_S
+        self._said = False
+
+    def __enter__(self) -> Patience:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._said:
+            click.echo("\r\x1b[K", err=True, nl=False)
+
+    def say(self, what: str) -> None:
+        """Show what is being done, if it is time."""
+        now = time.monotonic()
+        if now >= self._next and sys.stderr is not None and sys.stderr.isatty():
+            self._next, self._said = now + self._BETWEEN_S, True
+            click.echo(f"\r\x1b[K{one_line(what)} …", err=True, nl=False)

@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
 
 import click
 
 from lit_hydra_bridge.cli.completion import complete_metric
-from lit_hydra_bridge.cli.printing import one_line
-
-_SILENT_S: Final = 2.0
+from lit_hydra_bridge.cli.printing import Patience, one_line
 
 
 @click.command()
@@ -56,34 +49,9 @@ def report(folder: str, output: Path | None, metric: str | None, mode: str | Non
 
     results = read_sweep(folder)
     path = output or results.folder / "report.html"
-    with _progress(2 * len(results.rows)) as tick:
-        write_report(results, path, choice=Choice(metric=metric, mode=mode), force=force, tick=tick)
+    with Patience() as patience:
+        choice = Choice(metric=metric, mode=mode)
+        write_report(results, path, choice=choice, force=force, tell=patience.say)
     click.echo(one_line(str(path)))
     if open_it:
         click.launch(path.resolve().as_uri())
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[Callable[[], None]]:
-    """Show on a terminal how far the reading is, if it takes longer than two seconds."""
-    if sys.stderr is None or not sys.stderr.isatty():
-        yield lambda: None
-        return
-    from rich.console import Console
-    from rich.progress import MofNCompleteColumn, Progress
-
-    shown = Progress(
-        *Progress.get_default_columns(), MofNCompleteColumn(), console=Console(stderr=True), transient=True
-    )
-    task = shown.add_task("Reading configs and curves", total=total)
-    begun = time.monotonic()
-
-    def tick() -> None:
-        shown.advance(task)
-        if not shown.live.is_started and time.monotonic() - begun > _SILENT_S:
-            shown.start()
-
-    try:
-        yield tick
-    finally:
-        shown.stop()

@@ -37,8 +37,7 @@ def parsed(text: str) -> Scalar:
         if found:
             quote = first
             return (found[1] if found[1] is not None else found[2] or "").replace(f"\\{quote}", quote)
-    lowered = text.lower()
-    return _WORDS[lowered] if lowered in _WORDS else text
+    return _WORDS.get(text.lower(), text)
 
 
 def varying(jobs: Sequence[Sequence[str]]) -> list[dict[str, Scalar]]:
@@ -68,5 +67,6 @@ def _varying_keys(pairs: Sequence[dict[str, str]]) -> list[str]:
 
 
 def _differs(texts: Iterable[str | None]) -> bool:
-    first, *others = texts
-    return any(text != first for text in others)
+    remaining = iter(texts)
+    first = next(remaining)
+    return any(text != first for text in remaining)

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from lit_hydra_bridge.progress import Progress, read_progress
-from lit_hydra_bridge.results.row import INTERRUPTED, RUNNING, JobAttempt, JobRow
+from lit_hydra_bridge.results.row import INTERRUPTED, RUNNING, JobAttempt, JobRow, Scalar
 from lit_hydra_bridge.sweep.folder import JobFolder
 from lit_hydra_bridge.sweep.job import Attempt, JobState, Outcome
 
 _ORPHANED: Final = "its launcher has ended, and it has left no word"
 
 
-def own_row(state: JobState, folder: str, *, is_running: bool, now: float) -> JobRow:
-    """Return the row of a job; its varying overrides are not known yet.
+def own_row(state: JobState, folder: str, varying: Mapping[str, Scalar], *, is_running: bool, now: float) -> JobRow:
+    """Return the row of a job.
 
     Args:
         state: what its job.json says.
         folder: where that stands.
+        varying: those of its overrides that vary in the sweep.
         is_running: whether a launcher is at work in the sweep's folder.
         now: seconds since the epoch.
     """
@@ -36,6 +38,7 @@ def own_row(state: JobState, folder: str, *, is_running: bool, now: float) -> Jo
         number=state.number,
         folder=path,
         overrides=state.overrides,
+        varying=varying,
         outcome=last.outcome if last else RUNNING if is_running else INTERRUPTED,
         attempts=attempts,
         started=attempts[0].started if attempts else None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -15,7 +15,7 @@ from lit_hydra_bridge.results.foreign_job import foreign_row
 from lit_hydra_bridge.results.hydra_folder import HYDRA, MULTIRUN, HydraNode, read_hydra_node, read_multirun
 from lit_hydra_bridge.results.overrides import varying
 from lit_hydra_bridge.results.own_job import own_row
-from lit_hydra_bridge.results.row import JobRow
+from lit_hydra_bridge.results.row import JobRow, Scalar
 from lit_hydra_bridge.results.sweep_results import SweepResults
 from lit_hydra_bridge.sweep.folder import SweepFolder, SweepIdentity, is_aside
 from lit_hydra_bridge.sweep.job import JobState
@@ -53,8 +53,8 @@ def read_run(folder: str | os.PathLike[str]) -> tuple[JobRow | None, tuple[str, 
     """Return a single run, or one job alone, as a row; and what could not be read."""
     place = os.path.abspath(os.fsdecode(folder))
     reader = _Reader(os.path.dirname(place))
-    row = reader.job(place)
-    return row and replace(row, varying=varying([row.overrides])[0]), tuple(reader.problems)
+    rows = reader.rows([place])
+    return rows[0] if rows else None, tuple(reader.problems)
 
 
 def is_sweep(folder: str) -> bool:
@@ -89,11 +89,10 @@ class _Reader:
     def read(self) -> SweepResults:
         identity = self._identity()
         hydra = self._attempted(lambda: read_multirun(self.place)) or HydraNode(node={})
-        jobs = list(self._job_folders(is_flat=hydra.has_flat_folders))
+        jobs = list(job_folders(self.place, is_flat=hydra.has_flat_folders))
         if not hydra.node and jobs:
             hydra = self._attempted(lambda: read_hydra_node(jobs[0])) or hydra
-        rows = sorted(filter(None, map(self.job, jobs)), key=lambda row: (row.number, row.folder))
-        pairs = zip(rows, varying([row.overrides for row in rows]), strict=True)
+        rows = self.rows(jobs)
         return SweepResults(
             folder=Path(self.place),
             name=_name(self.place),
@@ -103,23 +102,32 @@ class _Reader:
             created=identity.created if identity else _created(self.place, rows),
             direction=hydra.direction,
             is_running=identity is not None and any(row.ended is None for row in rows) and self.is_running,
-            rows=tuple(replace(row, varying=values) for row, values in pairs),
+            rows=tuple(rows),
             problems=tuple(self.problems),
         )
 
-    def job(self, folder: str) -> JobRow | None:
-        """Return the row of one job; None where nothing can be read."""
-        state = self._state(folder)
-        if state is None:
-            return foreign_row(folder, self.problems)
-        is_running = state.outcome is None and self.is_running
-        return own_row(state, folder, is_running=is_running, now=self._now)
+    def rows(self, folders: Sequence[str]) -> list[JobRow]:
+        """Return a row for each job's folder, by number; a folder in which nothing can be read has none."""
+        found: list[tuple[str, JobState | JobRow]] = []
+        for folder in folders:
+            job = self._state(folder) or foreign_row(folder, self.problems)
+            if job is not None:
+                found.append((folder, job))
+        all_varying = varying([job.overrides for _, job in found])
+        rows = [self._row(folder, job, own) for (folder, job), own in zip(found, all_varying, strict=True)]
+        return sorted(rows, key=lambda row: row.number)
+
+    def _row(self, folder: str, job: JobState | JobRow, own: Mapping[str, Scalar]) -> JobRow:
+        if isinstance(job, JobRow):
+            return replace(job, varying=own)
+        is_running = job.outcome is None and self.is_running
+        return own_row(job, folder, own, is_running=is_running, now=self._now)
 
     def _state(self, folder: str) -> JobState | None:
         path = os.path.join(folder, STATE)
         try:
-            with open(path, encoding="utf-8") as file:
-                return JobState.from_dict(json.load(file))
+            with open(path, "rb") as file:
+                return JobState.from_dict(json.loads(file.read()))
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, ValueError, RecursionError, SweepFolderError) as error:
@@ -140,9 +148,6 @@ class _Reader:
         except ResultsError as error:
             self.problems.append(str(error))
             return None
-
-    def _job_folders(self, is_flat: bool) -> Iterator[str]:
-        yield from job_folders(self.place, is_flat=is_flat)
 
 
 def job_folders(sweep: str, *, is_flat: bool) -> Iterator[str]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Union
+from typing import TYPE_CHECKING, Any, Final
 
 from lit_hydra_bridge.errors import ResultsError
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-Scalar = Union[str, float, int, bool, None]
+Scalar = str | float | int | bool | None
 
 COMPLETED: Final = "completed"
 RUNNING: Final = "running"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from lit_hydra_bridge.errors import ResultsError
+from lit_hydra_bridge.results.fields import Fields, metric_names
 from lit_hydra_bridge.results.row import RUNNING, JobRow
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class SweepResults:
     @property
     def metric_names(self) -> list[str]:
         """The metrics, those that most jobs have first; among equals, in the order in which they were logged."""
-        return [name for name, _ in Counter(name for row in self.rows for name in row.metrics).most_common()]
+        return metric_names(self.rows)
 
     @property
     def outcomes(self) -> dict[str, int]:
@@ -101,13 +102,16 @@ class SweepResults:
         """
         from lit_hydra_bridge.results.exports import data_frame
 
-        return data_frame(self)
+        return data_frame(self.rows)
 
     def to_csv(self) -> str:
-        """Return a row a job as CSV: what `results.csv` holds."""
+        """Return a line a job as CSV, after one of names: what `results.csv` holds.
+
+        What is not there is empty, times are UTC in ISO 8601.
+        """
         from lit_hydra_bridge.results.exports import csv_text
 
-        return csv_text(self)
+        return csv_text(self.rows, Fields(self.rows).all)
 
     def to_dict(self) -> dict[str, Any]:
         """Return all of it as JSON can hold it: what `lit-hydra ls --json` prints."""

@@ -126,7 +126,8 @@ def _last_values(path: str, problems: list[str]) -> dict[str, float]:
     values: dict[str, float] = {}
     for row in csv.reader(lines):
         if len(row) == len(names):  # the last one may be half written
-            values |= {name: number for name, text in zip(names, row) if (number := _number(text)) is not None}
+            pairs = zip(names, map(_number, row), strict=True)
+            values |= {name: number for name, number in pairs if number is not None}
     return {name: value for name, value in values.items() if name not in _NO_METRICS}
 
 

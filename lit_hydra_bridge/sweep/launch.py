@@ -18,7 +18,7 @@ import shlex
 import sys
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
@@ -47,13 +47,20 @@ log = logging.getLogger(__name__)
 _NOT_RUN: Final = "it was not started, as the sweep was ended before"
 
 
-def make_sweep(hydra_context: Any, task_function: Any, master: Any, given: dict[str, Any]) -> Sweep:
+def make_sweep(
+    hydra_context: Any,
+    task_function: Any,
+    master: Any,
+    given: dict[str, Any],
+    write_results: Callable[[Path], object] | None = None,
+) -> Sweep:
     """Return the sweep of a launcher.
 
     Args:
         hydra_context, task_function: Hydra's.
         master: the multirun's config.
         given: what the launcher's own node of it says, resolved.
+        write_results: is called at the sweep's end with its folder, and writes the table of its results there.
 
     Raises:
         SweepError: a setting makes no sense, or the folder can't be this sweep's.
@@ -68,7 +75,7 @@ def make_sweep(hydra_context: Any, task_function: Any, master: Any, given: dict[
     if isinstance(raw, dict) and "${" in str(raw.get("devices_per_job")):
         plain["devices_per_job"] = raw["devices_per_job"]
     program = Program(task_function=task_function, hydra_context=hydra_context)
-    sweep = Sweep(program, master, checked(plain))
+    sweep = Sweep(program, master, checked(plain), write_results)
     sweep.prepare_folder()
     return sweep
 
@@ -80,9 +87,16 @@ class Sweep:
         program: the app.
         master: the multirun's config.
         settings: checked.
+        write_results: see `make_sweep`.
     """
 
-    def __init__(self, program: Program, master: Any, settings: LitLocalSettings) -> None:
+    def __init__(
+        self,
+        program: Program,
+        master: Any,
+        settings: LitLocalSettings,
+        write_results: Callable[[Path], object] | None = None,
+    ) -> None:
         self._program, self._master, self._settings = program, master, settings
         self._folder = SweepFolder(Path(os.path.abspath(str(master.hydra.sweep.dir))))
         self._devices = _devices(settings)
@@ -90,6 +104,7 @@ class Sweep:
         self._planner: Planner | None = None
         self._shown: Shown | None = None
         self._summarised = 0
+        self._results_writer = write_results if settings.results_csv else None
         self._reaper: Reaper | None = None
         self._held = ExitStack()
         """The lock, the reaper and the forkserver, until the sweep is over."""
@@ -291,11 +306,22 @@ class Sweep:
 
     def _summarise(self) -> None:
         shown = self._shown
-        if shown is None or len(shown.rows) == self._summarised or self._settings.progress == "none":
+        if shown is None or len(shown.rows) == self._summarised:
             return
         self._summarised = len(shown.rows)
-        rows, best, direction = ranked(shown.rows, self._master)
-        print_summary(rows, best=best, direction=direction)
+        if self._settings.progress != "none":
+            rows, best, direction = ranked(shown.rows, self._master)
+            print_summary(rows, best=best, direction=direction)
+        self._write_results()
+
+    def _write_results(self) -> None:
+        """The jobs are done, and have their own files: a table that can't be written is no failure."""
+        if self._results_writer is None:
+            return
+        try:
+            self._results_writer(self._folder.path)
+        except Exception as error:
+            log.warning(f"{self._folder.path}: results.csv can't be written ({type(error).__name__}: {error})")
 
     def _job_return(self, batch: Batch, number: int, overrides: tuple[str, ...]) -> Any:
         assert self._planner is not None

@@ -49,6 +49,8 @@ class LitLocalSettings:
     progress: Any = "auto"
     # Where a job's output goes: log: job.log in its folder; tee: also here, line by line; auto: log.
     output: Any = "auto"
+    # Whether the sweep's folder gets results.csv at its end: a line a job.
+    results_csv: Any = True
     # Seconds that a job has to end by itself when it is asked to.
     grace_s: Any = 30.0
     # The most that a job's log may take on disk, in MiB; more is left out of its middle.
@@ -153,6 +155,7 @@ _RULES: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
     "preload": (_is_module_list, "auto, or a list of modules such as [torch,lightning.pytorch]"),
     "progress": _one_of(PROGRESS),
     "output": _one_of(OUTPUT),
+    "results_csv": (lambda value: isinstance(value, bool), "true or false"),
     "grace_s": (lambda value: _is_number(value) and value >= 0, "seconds, 0 or more"),
     "log_limit_mib": (lambda value: _is_number(value) and value >= 1, "MiB, 1 or more"),
 }

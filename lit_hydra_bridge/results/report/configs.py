@@ -28,20 +28,20 @@ class Configs:
     notes: list[str] = field(default_factory=list)
 
 
-def read_configs(rows: Sequence[JobRow], redactor: Redactor, tick: Callable[[], None]) -> Configs:
+def read_configs(rows: Sequence[JobRow], redactor: Redactor, tell: Callable[[str], None]) -> Configs:
     """Read the config that Hydra has saved in each job's folder; else that in its checkpoint's record.
 
     Args:
         rows: the jobs.
         redactor: takes secrets out, and learns them: what Hydra saves still has them.
-        tick: called after each job.
+        tell: is told how far it is.
     """
     notes: list[str] = []
     of_rows: list[Leaves | None] = []
-    for row in rows:
+    for count, row in enumerate(rows):
+        tell(f"reading configs, {count} of {len(rows)}")
         config = _config(row, notes)
         of_rows.append(None if config is None else dict(_leaves(config, redactor)))
-        tick()
     there = [leaves for leaves in of_rows if leaves is not None]
     keys = [key for key in dict.fromkeys(key for leaves in there for key in leaves) if _differs(there, key)]
     if len(keys) > _MOST_KEYS:

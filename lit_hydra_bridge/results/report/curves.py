@@ -44,20 +44,20 @@ class Curves:
     """What could not be read, or was left out."""
 
 
-def read_curves(rows: Sequence[JobRow], tick: Callable[[], None]) -> Curves:
+def read_curves(rows: Sequence[JobRow], tell: Callable[[str], None]) -> Curves:
     """Read the curves of all jobs.
 
     Args:
         rows: the jobs.
-        tick: called after each of them.
+        tell: is told how far it is.
     """
     folders = {str(row.folder) for row in rows}
     events = EventFiles()
     notes: list[str] = []
     of_jobs = []
-    for row in rows:
+    for count, row in enumerate(rows):
+        tell(f"reading learning curves, {count} of {len(rows)}")
         of_jobs.append(_job_curves(str(row.folder), folders, events, notes))
-        tick()
     if events.unread:
         notes.append(f"{events.unread} TensorBoard event files are left out: pip install tensorboard to have them read")
     names, left_out = _names(of_jobs)

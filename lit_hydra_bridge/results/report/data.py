@@ -21,6 +21,7 @@ from lit_hydra_bridge.results.sweep_results import SweepResults
 
 RETURNED: Final = "return value"
 """What the task returned, as a metric."""
+_OTHER_NAMES: Final = ("value", "return_value")
 # Of names alone: whoever knows better turns it round on the page, or says --mode.
 _HIGHER_IS_BETTER: Final = re.compile(
     r"(^|[^a-z])(acc|accuracy|auc|auroc|auprc|f1|fbeta|precision|recall|score|map|ap|dice|iou|miou|psnr|ssim|bleu|rouge"
@@ -48,13 +49,13 @@ class _Sweep:
     redactor: Redactor = field(default_factory=lambda: Redactor({}))
 
 
-def page_data(results: SweepResults, choice: Choice, tick: Callable[[], None]) -> dict[str, Any]:
+def page_data(results: SweepResults, choice: Choice, tell: Callable[[str], None]) -> dict[str, Any]:
     """Return what the page shows, as JSON can hold it.
 
     Args:
         results: the sweep's.
         choice: what was asked for.
-        tick: called twice for each job: when its config and when its curves have been read.
+        tell: is told how far the reading is.
 
     Raises:
         ResultsError: there is no such metric.
@@ -63,8 +64,8 @@ def page_data(results: SweepResults, choice: Choice, tick: Callable[[], None]) -
 
     now = time.time()
     redactor = Redactor({})
-    configs = read_configs(results.rows, redactor, tick)
-    curves = read_curves(results.rows, tick)
+    configs = read_configs(results.rows, redactor, tell)
+    curves = read_curves(results.rows, tell)
     names = ([RETURNED] if any(row.value is not None for row in results.rows) else []) + results.metric_names
     sweep = _Sweep(results, names, curves, configs, timeline(results.rows, now), redactor)
     metric = _first_metric(results, names, choice.metric)
@@ -93,6 +94,7 @@ def mode_of(results: SweepResults, name: str) -> str:
 def _first_metric(results: SweepResults, names: list[str], asked: str | None) -> int:
     """Return the place of the metric to begin with; -1 where there is none."""
     if asked is not None:
+        asked = RETURNED if asked in _OTHER_NAMES and RETURNED in names else asked
         if asked not in names:
             raise ResultsError(f"--metric {asked}: no job has it; there are: {', '.join(names) or 'none'}")
         return names.index(asked)

@@ -30,7 +30,7 @@ def write_report(
     *,
     choice: Choice = Choice(),  # noqa: B008
     force: bool = False,
-    tick: Callable[[], None] = lambda: None,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Write the page of a sweep; an older report at that place is replaced.
 
@@ -39,14 +39,14 @@ def write_report(
         path: where to; what is there and is no report is left alone.
         choice: what the page shows at first.
         force: replace also what is no report.
-        tick: called twice for each job, as the reading goes on.
+        tell: is told how far the reading is.
 
     Raises:
         ResultsError: Plotly is not installed, there is no such metric, or the file can't be written.
     """
     plotly = _plotly()
     _check_place(path, force)
-    text = page(page_data(results, choice, tick), plotly)
+    text = page(page_data(results, choice, tell), plotly)
     beside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
         beside.write_bytes(text.encode("utf-8", "replace"))

@@ -24,6 +24,8 @@ function lookUp(name) {
     outcome: (job) => job.outcome,
     attempts: (job) => job.attempts.length,
     duration: (job) => job.duration,
+    duration_s: (job) => job.duration,
+    value: (job) => job.metrics[METRICS.findIndex((one) => one.name === "return value")] ?? null,
   };
   const key = KEYS.indexOf(name);
   if (key >= 0) return (job) => job.varying[key];

@@ -1,0 +1,81 @@
+"""Which sweeps and runs are below a folder."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from lit_hydra_bridge.results.hydra_folder import HYDRA
+from lit_hydra_bridge.results.read import is_run, is_sweep
+
+# What runs leave beside their folders, and what people keep beside their code.
+_PASSED_OVER: Final = frozenset({"node_modules", "__pycache__", "wandb", "mlruns", "site-packages", "venv"})
+_IS_OF_A_SWEEP: Final = re.compile(r"^  mode: MULTIRUN\s*$", re.MULTILINE)
+
+
+@dataclass
+class Found:
+    """Folders of sweeps, and of runs that are not of a sweep."""
+
+    sweeps: list[str] = field(default_factory=list)
+    runs: list[str] = field(default_factory=list)
+
+
+def find_results(folder: str, looked: Callable[[int], None] = lambda _: None) -> Found:
+    """Return the sweeps and the single runs below a folder, or the folder itself if it is one.
+
+    Links are not followed, and hidden folders not looked into.
+
+    Args:
+        folder: where to look.
+        looked: is told how many folders have been looked at.
+    """
+    found, waiting, count = Found(), [os.path.abspath(folder)], 0
+    while waiting:
+        place = waiting.pop()
+        count += 1
+        looked(count)
+        if is_sweep(place) or (is_run(place) is False and _has_jobs(place)):
+            found.sweeps.append(place)
+        elif is_run(place):
+            found.runs.append(place)
+        else:
+            waiting += _below(place)
+    return found
+
+
+def _below(folder: str) -> list[str]:
+    try:
+        with os.scandir(folder) as entries:
+            return [
+                entry.path
+                for entry in entries
+                if entry.name[0] != "." and entry.name not in _PASSED_OVER and entry.is_dir(follow_symlinks=False)
+            ]
+    except OSError:
+        return []
+
+
+def _has_jobs(folder: str) -> bool:
+    """Tell whether a folder without any mark holds jobs of a multirun, as some sweepers leave it."""
+    for path in _below(folder):
+        try:
+            with open(os.path.join(path, HYDRA, "hydra.yaml"), encoding="utf-8", errors="replace") as file:
+                return _IS_OF_A_SWEEP.search(file.read()) is not None
+        except OSError:
+            continue
+    return False
+
+
+def created(folder: str) -> float:
+    """Return about when a sweep or a run began: cheap, for an order before anything is read."""
+    names = (os.path.join(HYDRA, "config.yaml"), "multirun.yaml", os.path.join(".sweep", "sweep.json"), "job.json")
+    for name in names:
+        try:
+            return os.stat(os.path.join(folder, name)).st_mtime
+        except OSError:
+            continue
+    return 0.0
