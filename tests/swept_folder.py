@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from lit_hydra_bridge.sweep.folder import JobFolder, SweepFolder, SweepIdentity
 from lit_hydra_bridge.sweep.job import Attempt, JobState, Outcome, Slot
 
@@ -52,8 +50,8 @@ def write_job(folder: Path, number: int, *, epochs: int, slots: int, overrides: 
     )
     (folder / "best.ckpt").touch()
     (folder / ".hydra").mkdir()
-    config = {"optimizer": optimizer, "lr": float(f"{lr:.4g}"), "net": {"depth": depth, "width": 64}, "seed": 1}
-    (folder / ".hydra" / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    config = f"optimizer: {optimizer}\nlr: {lr:.4g}\nnet:\n  depth: {depth}\n  width: 64\nseed: 1\n"
+    (folder / ".hydra" / "config.yaml").write_text(config, encoding="utf-8")
     (folder / "csv").mkdir()
     lines = ["epoch,step,val_loss,val_acc"]
     lines += [f"{epoch},{epoch * 50 + 49},{loss:.6g},{math.exp(-loss):.6g}" for epoch, loss in enumerate(losses)]

@@ -18,20 +18,33 @@ _OF_THE_SWEEP: Final = (
 _WITH_A_VALUE: Final = ("-W", "-X")
 
 
-def rerun_commands(results: SweepResults, row: JobRow, redactor: Redactor) -> list[tuple[str, str]]:
-    """Return what each command does, and the command; none where neither checkpoint nor sweep tells it."""
-    commands = []
-    if row.checkpoint is not None:
-        commands.append(("Make the run again, from its record", f"lit-hydra rerun {shlex.quote(str(row.checkpoint))}"))
-    single = _single_run(results.command, row.overrides)
-    if single is not None:
-        line = shlex.join(redactor.arguments(single))
-        commands.append(("Run it anew, with the code and config of today", f"cd {shlex.quote(results.cwd)} && {line}"))
-    return commands
+class Commands:
+    """Tells of each job of a sweep how it is run again.
+
+    Args:
+        results: the sweep's.
+        redactor: takes secrets out.
+    """
+
+    def __init__(self, results: SweepResults, redactor: Redactor) -> None:
+        self._redactor, self._cwd = redactor, results.cwd
+        self._start = _of_a_single_run(results.command)
+
+    def of(self, row: JobRow) -> list[tuple[str, str]]:
+        """Return what each command does, and the command; none where neither checkpoint nor sweep tells it."""
+        commands = []
+        if row.checkpoint is not None:
+            command = f"lit-hydra rerun {shlex.quote(str(row.checkpoint))}"
+            commands.append(("Make the run again, from its record", command))
+        if self._start is not None:
+            line = shlex.join(self._redactor.arguments([*self._start, *row.overrides]))
+            command = f"cd {shlex.quote(self._cwd)} && {line}"
+            commands.append(("Run it anew, with the code and config of today", command))
+        return commands
 
 
-def _single_run(command: Sequence[str], overrides: Sequence[str]) -> list[str] | None:
-    """Return the command of one job: that of the sweep without `-m`, with the job's overrides for the sweep's."""
+def _of_a_single_run(command: Sequence[str]) -> list[str] | None:
+    """Return a sweep's command without `-m` and without its overrides, but for those that are Hydra's own."""
     program = _program(command)
     if program is None:
         return None
@@ -40,7 +53,7 @@ def _single_run(command: Sequence[str], overrides: Sequence[str]) -> list[str] |
     arguments = tuple(command[len(program) :])
     hydra = [text for text in overrides_in(arguments) if text.lstrip("+~").startswith("hydra")]
     kept = [text for text in hydra if not text.lstrip("+~").startswith(_OF_THE_SWEEP)]
-    return [*program, *config_flags(arguments), *kept, *overrides]
+    return [*program, *config_flags(arguments), *kept]
 
 
 def _program(command: Sequence[str]) -> list[str] | None:

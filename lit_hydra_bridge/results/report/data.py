@@ -7,12 +7,12 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 from lit_hydra_bridge.errors import ResultsError
 from lit_hydra_bridge.record.redaction import REDACTED, Redactor, path_looks_secret
-from lit_hydra_bridge.results.report.commands import rerun_commands
+from lit_hydra_bridge.results.report.commands import Commands
 from lit_hydra_bridge.results.report.configs import Configs, read_configs
 from lit_hydra_bridge.results.report.curves import Curves, read_curves
 from lit_hydra_bridge.results.report.slots import Timeline, timeline
@@ -46,7 +46,8 @@ class _Sweep:
     curves: Curves
     configs: Configs
     timeline: Timeline
-    redactor: Redactor = field(default_factory=lambda: Redactor({}))
+    redactor: Redactor
+    commands: Commands
 
 
 def page_data(results: SweepResults, choice: Choice, tell: Callable[[str], None]) -> dict[str, Any]:
@@ -67,7 +68,8 @@ def page_data(results: SweepResults, choice: Choice, tell: Callable[[str], None]
     configs = read_configs(results.rows, redactor, tell)
     curves = read_curves(results.rows, tell)
     names = ([RETURNED] if any(row.value is not None for row in results.rows) else []) + results.metric_names
-    sweep = _Sweep(results, names, curves, configs, timeline(results.rows, now), redactor)
+    lanes, commands = timeline(results.rows, now), Commands(results, redactor)
+    sweep = _Sweep(results, names, curves, configs, lanes, redactor, commands)
     metric = _first_metric(results, names, choice.metric)
     modes = [mode_of(results, name) for name in names]
     return {
@@ -153,7 +155,7 @@ def _job(sweep: _Sweep, at: int, row: JobRow) -> dict[str, Any]:
             for placed in sweep.timeline.of_jobs[at]
         ],
         "checkpoint": str(row.checkpoint) if row.checkpoint else None,
-        "commands": rerun_commands(sweep.results, row, sweep.redactor),
+        "commands": sweep.commands.of(row),
     }
 
 

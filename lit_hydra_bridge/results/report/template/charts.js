@@ -63,19 +63,21 @@ const watcher = new IntersectionObserver(
     for (const entry of entries) {
       const part = parts.get(entry.target.id);
       part.visible = entry.isIntersecting;
-      if (part.visible && part.stale) drawPart(part);
     }
+    drawNext();
   },
   { rootMargin: "300px" },
 );
 
 function addPart(id, draw) {
   parts.set(id, { section: byId(id), draw, visible: false, stale: true });
+  byId(id).classList.add("undrawn"); // and as high as if it were: else all would be in view at first
   watcher.observe(byId(id));
 }
 
 function drawPart(part) {
   part.stale = false;
+  part.section.classList.remove("undrawn");
   part.draw(part.section);
 }
 
