@@ -57,14 +57,14 @@ class Opened:
 
     def column(self, name: str) -> list[str]:
         """Return a column of the table of jobs."""
+        self.show("jobs")
         heads = [text.rstrip(" ↑↓") for text in self.texts("#table thead th")]
         return self.texts(f"#table tbody tr > td:nth-child({heads.index(name) + 1})")
 
     def show(self, section: str) -> None:
         """Scroll to a section, and wait until it is drawn."""
         self.tab.locator(f"#{section}").scroll_into_view_if_needed()
-        self.tab.wait_for_function(f"!document.querySelector('#{section} .chart') || "
-                                    f"document.querySelector('#{section} .chart.js-plotly-plot')")  # fmt: skip
+        self.tab.wait_for_selector(f"#{section}:not([aria-busy])")
 
     def reset(self) -> None:
         """Go back to what the page shows at first, wide and light."""
@@ -75,6 +75,7 @@ class Opened:
             self.tab.click("#clear")
         self.tab.select_option("#metric", index=0)
         self.tab.mouse.move(0, 0)
+        self.ask("scrollTo(0, 0)")
         self.settle()
         self.errors.clear()
         self.requests.clear()
@@ -92,7 +93,10 @@ class Opened:
 
     def settle(self) -> None:
         """Wait until all that is in view is drawn."""
-        self.ask("() => new Promise((done) => setTimeout(() => requestAnimationFrame(done), 120))")
+        self.tab.wait_for_function("""() => ![...document.querySelectorAll("[aria-busy]")].some((one) => {
+            const { top, bottom } = one.getBoundingClientRect();
+            return bottom > 0 && top < innerHeight;
+        })""")
 
 
 @contextmanager
@@ -100,7 +104,11 @@ def opened(browser: Any, path: Path, *, width: int = 1600, height: int = 1000, *
     """Open a file with the network cut; no error, no request."""
     permissions = ["clipboard-read", "clipboard-write"]
     context = browser.new_context(
-        offline=True, viewport={"width": width, "height": height}, permissions=permissions, **how
+        offline=True,
+        viewport={"width": width, "height": height},
+        permissions=permissions,
+        reduced_motion="reduce",
+        **how,
     )
     page = context.new_page()
     found = Opened(page)

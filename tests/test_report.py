@@ -156,7 +156,8 @@ def test_hovering_over_an_effect_and_a_bar_tells_the_job(page: Opened) -> None:
     page.tab.wait_for_selector("#effects .hovertext")
     assert "job " in page.texts("#effects .hovertext")[0]
     page.show("timeline")
-    page.tab.locator("#timeline .trace.bars .point").first.hover()
+    bar = page.tab.locator("#timeline .trace.bars .point").first.bounding_box()
+    page.tab.mouse.move(bar["x"] + bar["width"] / 2, bar["y"] + bar["height"] / 2)
     page.tab.wait_for_selector("#timeline .hovertext")
     assert "job " in page.texts("#timeline .hovertext")[0]
 
@@ -166,12 +167,12 @@ def test_the_table_is_sorted_by_any_column_and_what_is_missing_comes_last(page: 
     values = page.column("return value")
     assert values[:8] == sorted(values[:8], key=float) and values[8:] == ["–"] * 4
     for direction in (1, -1):
-        page.tab.get_by_role("button", name="model.lr", exact=True).click()
+        page.tab.locator("#table th button", has_text="model.lr").click()
         page.settle()
         rates = [float(text) for text in page.column("model.lr")]
         assert rates == sorted(rates)[::direction]
     assert page.tab.locator("#table th[aria-sort='descending']").inner_text().startswith("model.lr")
-    page.tab.get_by_role("button", name="return value", exact=True).click()
+    page.tab.locator("#table th button", has_text="return value").click()
     page.settle()
     assert page.column("return value") == values
 

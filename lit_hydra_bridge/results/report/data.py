@@ -25,7 +25,7 @@ _OTHER_NAMES: Final = ("value", "return_value")
 # Of names alone: whoever knows better turns it round on the page, or says --mode.
 _HIGHER_IS_BETTER: Final = re.compile(
     r"(^|[^a-z])(acc|accuracy|auc|auroc|auprc|f1|fbeta|precision|recall|score|map|ap|dice|iou|miou|psnr|ssim|bleu|rouge"
-    r"|r2|reward|return|ndcg|mrr|hits?|throughput|correct)([^a-z]|$)"
+    r"|r2|reward|return|ndcg|mrr|throughput|correct)([^a-z]|$)"
 )
 
 
@@ -100,9 +100,13 @@ def _first_metric(results: SweepResults, names: list[str], asked: str | None) ->
         if asked not in names:
             raise ResultsError(f"--metric {asked}: no job has it; there are: {', '.join(names) or 'none'}")
         return names.index(asked)
-    monitored = Counter(str(row.checkpoints.get("monitor")) for row in results.rows)
-    wanted = [RETURNED, *(name for name, _ in monitored.most_common())]
+    wanted = [RETURNED, *_monitored(results)]
     return next((names.index(name) for name in wanted if name in names), 0 if names else -1)
+
+
+def _monitored(results: SweepResults) -> list[str]:
+    """Return what the jobs' ModelCheckpoints are best at; that of most jobs first."""
+    return [name for name, _ in Counter(str(row.checkpoints.get("monitor")) for row in results.rows).most_common()]
 
 
 def _head(sweep: _Sweep) -> dict[str, Any]:
@@ -176,10 +180,10 @@ def _finite(value: float | None) -> float | str | None:
 
 def _curves(sweep: _Sweep) -> dict[str, Any]:
     names = sweep.curves.names
-    validated = [name for name in names if name.startswith("val")]
+    wanted = [*_monitored(sweep.results), *(name for name in names if name.startswith("val")), *names]
     return {
         "names": names,
-        "first": names.index((validated or names)[0]) if names else -1,
+        "first": next((names.index(name) for name in wanted if name in names), -1),
         "series": [
             {
                 "job": at,

@@ -71,6 +71,7 @@ const watcher = new IntersectionObserver(
 
 function addPart(id, draw) {
   parts.set(id, { section: byId(id), draw, visible: false, stale: true });
+  byId(id).setAttribute("aria-busy", "true");
   byId(id).classList.add("undrawn"); // and as high as if it were: else all would be in view at first
   watcher.observe(byId(id));
 }
@@ -78,12 +79,15 @@ function addPart(id, draw) {
 function drawPart(part) {
   part.stale = false;
   part.section.classList.remove("undrawn");
+  part.section.removeAttribute("aria-busy");
   part.draw(part.section);
 }
 
 function redraw(...ids) {
   for (const [id, part] of parts) {
-    if (ids.length === 0 || ids.includes(id)) part.stale = true;
+    if (ids.length > 0 && !ids.includes(id)) continue;
+    part.stale = true;
+    part.section.setAttribute("aria-busy", "true");
   }
   requestAnimationFrame(drawNext);
 }

@@ -46,7 +46,7 @@ function overrideDimension(key, values) {
       values: values.map((value, i) => scale.place.get(valueText(value)) + fanned(i)),
       range: scale.names.length > 1 ? [-0.1, scale.names.length - 0.9] : [-1, 1],
       tickvals: ticks,
-      ticktext: ticks.map((i) => forPlotly(clipped(scale.names[i], 14))),
+      ticktext: ticks.map((i) => clipped(scale.names[i], 14)), // here alone Plotly takes text as it is
     };
   }
   return numberDimension(label, values, scale);
