@@ -213,7 +213,7 @@ def test_another_metric_and_the_other_end_of_it_make_another_job_the_best(page: 
     page.show("curves")
     assert page.ask("document.querySelector('#curve').selectedOptions[0].textContent") == METRIC
     page.tab.select_option("#metric", label="return value")
-    page.settle()
+    page.show("summary")
     assert page.texts("#summary .big")[0] == before
 
 

@@ -29,8 +29,10 @@ def complete_metric(context: click.Context, _: click.Parameter, incomplete: str)
     """Offer the metrics of the sweep whose folder was typed before."""
     from lit_hydra_bridge.results.read import read_sweep
 
+    # Click gives up on the line at an option without its value, and leaves what was before it in `args`.
+    folder = context.params.get("folder") or next(iter(context.args), "")
     try:
-        names = read_sweep(str(context.params.get("folder"))).metric_names
+        names = read_sweep(folder).metric_names
     except Exception:  # a half-typed path; completion stays silent
         return []
     return [name for name in names if name.startswith(incomplete) and re.fullmatch(r"[\w.+@/-]+", name)]

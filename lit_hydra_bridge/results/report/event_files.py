@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -26,14 +27,17 @@ class EventFiles:
             return {}
         assert self._load is not None
         found: dict[str, dict[float, float]] = {}
+        count = 0
         try:
-            for event in self._load(path):
+            for count, event in enumerate(self._load(path), 1):  # noqa: B007
                 for value in event.summary.value:
                     number = _scalar(value)
                     if number is not None:
                         found.setdefault(value.tag, {})[float(event.step)] = number
         except Exception as error:  # whatever a damaged file makes the protocol buffers say
             raise ValueError(f"{type(error).__name__}: {error}") from None
+        if count == 0 and os.path.getsize(path) > 0:  # its reader is silent about what it can't read
+            raise ValueError("no event is in it")
         epochs = found.get("epoch", {})
         return {
             name: {step: (number, epochs.get(step)) for step, number in points.items()}
