@@ -47,8 +47,8 @@ lint: env ## Check style (ruff) and types (mypy, strict)
 matrix: check-python ## Run the tests marked `matrix` under each supported Hydra and Lightning
 	$(PYTHON) tools/matrix.py $(ROW)
 
-bench: env ## Measure what recording, making runs again and sweeping cost
-	status=0; for part in record reload sweep; do $(BIN)/python bench/$$part.py || status=1; done; exit $$status
+bench: env ## Measure what recording, making runs again, sweeping and listing cost
+	status=0; for part in record reload sweep results; do $(BIN)/python bench/$$part.py || status=1; done; exit $$status
 
 constraints: check-python ## Resolve constraints.txt anew; torch stays at the version it names
 	rm -rf .venvs/constraints

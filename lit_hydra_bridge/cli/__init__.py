@@ -14,7 +14,7 @@ from lit_hydra_bridge.cli.printing import let_any_text_be_printed, one_line
 from lit_hydra_bridge.errors import BridgeError
 
 # In the order in which a user meets them.
-_COMMANDS: Final = ("ls", "report", "show", "config", "diff", "check", "rerun", "resume", "strip", "doctor")
+_COMMANDS: Final = ("show", "config", "diff", "check", "rerun", "ls", "report", "resume", "strip", "doctor")
 
 
 class _Commands(click.Group):
@@ -35,7 +35,6 @@ class _Commands(click.Group):
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="""\b
 Examples:
-  lit-hydra ls multirun                      sweeps, newest first; of one, its jobs
   lit-hydra show outputs                     the newest checkpoint below it
   lit-hydra show last.ckpt optimizer.lr      one value of its config
   lit-hydra config last.ckpt -o config.yaml  the whole config, as a file
@@ -43,8 +42,9 @@ Examples:
   lit-hydra check last.ckpt                  could this run be made again?
   lit-hydra rerun last.ckpt                  make it again
   lit-hydra rerun last.ckpt --verify         and compare the weights
+  lit-hydra ls multirun                      what came out of sweeps and runs
+  lit-hydra report multirun/2026-01-31/12-00-00  ... as a page with charts
   lit-hydra resume multirun/2026-01-31/12-00-00  go on with a sweep
-  lit-hydra report multirun/2026-01-31/12-00-00 --open
   lit-hydra strip last.ckpt -o give-away.ckpt
   lit-hydra doctor                           is all installed as it should be?
 

@@ -74,8 +74,10 @@ def complete_column(context: click.Context, _: click.Parameter, incomplete: str)
 def _columns(context: click.Context) -> list[str]:
     from lit_hydra_bridge.cli.ls_listing import Wish, take
 
+    # Where an option's value is missing, as it is here, click leaves the arguments where they were.
+    typed = context.params.get("folders") or [word for word in context.args if not word.startswith("-")]
     try:
-        folders = tuple(str(folder) for folder in context.params.get("folders") or (".",))
+        folders = tuple(str(folder) for folder in typed or ["."])
         return [each.name for each in take(Wish(folders=folders)).fields.all]
     except Exception:  # a half-typed path; completion stays silent
         return []

@@ -33,7 +33,9 @@ if TYPE_CHECKING:
 @click.option("--csv", "as_csv", is_flag=True, help="The jobs with all columns, as CSV.")
 @click.option("--watch", is_flag=True, help="Show it anew every two seconds, until no sweep runs or Ctrl-C.")
 def ls(folders: tuple[str, ...], watch: bool, as_json: bool, as_csv: bool, **wish: Any) -> None:
-    """List the sweeps and runs below FOLDERs, newest first; of a single sweep, its jobs.
+    """List sweeps and runs below FOLDERs, and the jobs of a sweep.
+
+    Newest first. Of a single sweep the jobs are shown; of several, with --jobs or whatever chooses among jobs.
 
     Without a FOLDER, the current one is looked through. Sweeps by hydra/launcher=lit_local are shown with all that
     came out of them, also while they run. Of those by Hydra's own launchers there is what Hydra and Lightning leave in
@@ -45,16 +47,17 @@ def ls(folders: tuple[str, ...], watch: bool, as_json: bool, as_csv: bool, **wis
 
     \b
     COLUMNS, separated by commas; all of them are what --csv prints:
-      number outcome attempts started ended duration_s value checkpoint folder reason
+      number outcome attempts started ended duration_s value checkpoint folder
+      reason
       the overrides that vary, such as optimizer.lr, or lr for short
-      metrics, such as val_loss, or val_*; where an override has that name: metric.lr
+      metrics, such as val_loss, or val_*; metric.lr where there is an override lr
 
     \b
     Examples:
       lit-hydra ls
       lit-hydra ls multirun/2026-01-31/12-00-00 --sort -val_acc --limit 10
       lit-hydra ls outputs/sweep --where "lr>0.01 and outcome=completed"
-      lit-hydra ls outputs/sweep --where 'outcome!=completed' --columns number,outcome,reason
+      lit-hydra ls outputs/sweep --where 'outcome!=completed' --columns +folder
       lit-hydra ls multirun --jobs --where 'val_acc>0.9 and started>"2026-01-31"'
       lit-hydra ls outputs/sweep --columns +grad_norm,-checkpoint
       lit-hydra ls outputs/sweep --csv > results.csv
@@ -83,7 +86,7 @@ def ls(folders: tuple[str, ...], watch: bool, as_json: bool, as_csv: bool, **wis
         click.echo(listing.json())
     elif as_csv:
         print_file(listing.csv())
-    else:
+    elif not listing.is_empty:
         _show(listing)
     _finish(listing, chosen)
 

@@ -52,18 +52,20 @@ class CellColumn:
 
 
 def _drawn(span: Span, size: int, right: bool) -> Span:
-    """Return a cell in a width: a text of ASCII, as nearly all are, in one step."""
+    """Return a cell in a width, filled up to it unless it is negative: of ASCII, as nearly all are, in one step."""
     text, style = span
-    if len(text) <= size and text.isascii():
+    if len(text) <= abs(size) and text.isascii():
         return (text.rjust(size) if right else text.ljust(size)), style
-    return "".join(part for part, _ in fit([span], size, right=right)), style
+    return "".join(part for part, _ in fit([span], abs(size), right=right, pad=size > 0)), style
 
 
-def fitted(columns: Sequence[CellColumn], rows: int, width: int) -> list[Line]:
-    """Return a line of titles and a line for each row, none wider than `width`."""
+def fitted(columns: Sequence[CellColumn], rows: int, width: int) -> tuple[list[Line], list[str]]:
+    """Return a line of titles and a line for each row, none wider than `width`; and the titles without room."""
     asked = [column.asks() for column in columns]
     sizes = column_widths(asked, width - _INDENT)
     shown = [(columns[index], sizes[index]) for index in range(len(columns)) if index in sizes]
+    if shown and not shown[-1][0].right:
+        shown[-1] = (shown[-1][0], -shown[-1][1])  # nothing follows that would have to stand in line
     before = [" " * (GAP if at else _INDENT) for at in range(len(shown))]
     titles = [(column.title, "dim") for column, _ in shown]
     lines: list[Line] = []
@@ -73,7 +75,9 @@ def fitted(columns: Sequence[CellColumn], rows: int, width: int) -> list[Line]:
             text, style = _drawn(column.cells[row] if row >= 0 else titles[at], size, column.right)
             line.append((before[at] + text, style))
         lines.append(line)
-    return [fit(line, width, pad=False) for line in lines] if sum(sizes.values()) > width else lines
+    total = _INDENT + sum(sizes.values()) + GAP * (len(sizes) - 1)
+    hidden = [column.title for index, column in enumerate(columns) if index not in sizes]
+    return [fit(line, width, pad=False) for line in lines] if total > width else lines, hidden
 
 
 def print_lines(console: Console, lines: Sequence[Line]) -> None:
@@ -92,6 +96,8 @@ def _painter(console: Console) -> Callable[[str, str], str]:
     to_ascii = str.maketrans("…★", "~*") if console.options.ascii_only else None
 
     def paint(text: str, style: str) -> str:
+        if not text.strip():
+            return text
         if style not in around:
             with console.capture() as captured:
                 console.print(Text("x", style=style), end="")

@@ -13,7 +13,7 @@ from lit_hydra_bridge.cli.ls_listing import JOB_FOLDER, Listing, relative
 from lit_hydra_bridge.results.fields import JOB, METRIC, OVERRIDE, Field
 from lit_hydra_bridge.results.row import JobRow
 from lit_hydra_bridge.results.sweep_results import SweepResults
-from lit_hydra_bridge.sweep.board.grid import Line, Span
+from lit_hydra_bridge.sweep.board.grid import Line, Span, fit
 from lit_hydra_bridge.sweep.board.lines import duration, inert, number_text, value_text
 
 STYLES: Final = {"completed": "green", "running": "cyan", "interrupted": "yellow", "unknown": "dim"}
@@ -89,7 +89,10 @@ def _jobs(listing: Listing, width: int, best: JobRow | None) -> list[Line]:
         for row in listing.rows:
             column.add(*_cell(each, row, row is best))
         columns.append(column)
-    return fitted(columns, len(listing.rows), width)
+    lines, hidden = fitted(columns, len(listing.rows), width)
+    if hidden and listing.wish.columns is None:
+        lines.append(fit([(f" no room for {', '.join(hidden)}; --columns chooses", "dim")], width, pad=False))
+    return lines
 
 
 def _titles(names: Sequence[str]) -> list[str]:
@@ -171,7 +174,7 @@ def _overview(listing: Listing, width: int) -> list[Line]:
     ]
     everything.sort(key=lambda pair: -pair[0])
     when, what = CellColumn("when"), CellColumn("what")
-    folder, outcome = CellColumn("folder", least=16), CellColumn("outcome", least=12)
+    folder, outcome = CellColumn("folder", least=16), CellColumn("outcome", least=30)
     best = CellColumn("best or last", least=14, rank=2)
     overrides = CellColumn("overrides", least=12, ideal=40, rank=3)
     for moment, entry in everything:
@@ -179,7 +182,7 @@ def _overview(listing: Listing, width: int) -> list[Line]:
         is_sweep = isinstance(entry, SweepResults)
         folder.add(inert(relative(entry.folder)), "bold" if is_sweep else "")
         if isinstance(entry, SweepResults):
-            what.add(f"sweep of {len(entry.rows)}")
+            what.add("sweep")
             outcome.add(*_worst(entry))
             best.add(inert(_best_text(entry)), "green")
             overrides.add(inert(", ".join(entry.override_keys)), "dim")
@@ -188,7 +191,7 @@ def _overview(listing: Listing, width: int) -> list[Line]:
             outcome.add(entry.outcome, STYLES.get(entry.outcome, "red"))
             best.add(inert(_metrics_text(entry)))
             overrides.add(inert(" ".join(entry.overrides)), "dim")
-    return fitted([when, what, folder, outcome, best, overrides], len(everything), width)
+    return fitted([when, what, folder, outcome, best, overrides], len(everything), width)[0]
 
 
 def _worst(sweep: SweepResults) -> Span:

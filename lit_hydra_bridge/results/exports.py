@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -21,11 +20,19 @@ if TYPE_CHECKING:
 
 def csv_text(rows: Sequence[JobRow], fields: Sequence[Field]) -> str:
     """Return a line of names and a line a job; what is not there is empty, times are UTC in ISO 8601."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
+    lines = _Lines()
+    writer = csv.writer(lines)
     writer.writerow([each.name for each in fields])
     writer.writerows([_cell(each, each.get(row)) for each in fields] for row in rows)
-    return out.getvalue()
+    return "".join(lines)
+
+
+class _Lines(list[str]):
+    """Lines that end as the shell's tools expect; with that end as its own, the csv module would not quote a `\\r`."""
+
+    def write(self, line: str) -> None:
+        """Take a line."""
+        self.append(line.removesuffix("\r\n") + "\n")
 
 
 def _cell(each: Field, value: Any) -> str:

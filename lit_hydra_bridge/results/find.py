@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from lit_hydra_bridge.results.hydra_folder import HYDRA
-from lit_hydra_bridge.results.read import is_run, is_sweep
+from lit_hydra_bridge.results.read import STATE, is_sweep
 
 # What runs leave beside their folders, and what people keep beside their code.
 _PASSED_OVER: Final = frozenset({"node_modules", "__pycache__", "wandb", "mlruns", "site-packages", "venv"})
+_HEAD: Final = 400
 _IS_OF_A_SWEEP: Final = re.compile(r"^  mode: MULTIRUN\s*$", re.MULTILINE)
 
 
@@ -38,9 +39,10 @@ def find_results(folder: str, looked: Callable[[int], None] = lambda _: None) ->
         place = waiting.pop()
         count += 1
         looked(count)
-        if is_sweep(place) or (is_run(place) is False and _has_jobs(place)):
+        is_a_run = os.path.isdir(os.path.join(place, HYDRA)) or _is_job_of_ours(place)
+        if is_sweep(place) or (not is_a_run and _has_jobs(place)):
             found.sweeps.append(place)
-        elif is_run(place):
+        elif is_a_run:
             found.runs.append(place)
         else:
             waiting += _below(place)
@@ -60,14 +62,25 @@ def _below(folder: str) -> list[str]:
 
 
 def _has_jobs(folder: str) -> bool:
-    """Tell whether a folder without any mark holds jobs of a multirun, as some sweepers leave it."""
+    """Tell whether a folder without any mark holds jobs of a multirun, as some sweepers and copies leave it."""
     for path in _below(folder):
+        if _is_job_of_ours(path):
+            return True
         try:
             with open(os.path.join(path, HYDRA, "hydra.yaml"), encoding="utf-8", errors="replace") as file:
                 return _IS_OF_A_SWEEP.search(file.read()) is not None
         except OSError:
             continue
     return False
+
+
+def _is_job_of_ours(folder: str) -> bool:
+    """Tell whether the folder's job.json is one of our launchers': others use that name too."""
+    try:
+        with open(os.path.join(folder, STATE), "rb") as file:
+            return b'"sweep"' in file.read(_HEAD)
+    except OSError:
+        return False
 
 
 def created(folder: str) -> float:

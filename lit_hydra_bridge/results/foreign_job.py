@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
 
 from lit_hydra_bridge.errors import ResultsError
-from lit_hydra_bridge.results.hydra_folder import HYDRA, read_hydra_node, read_overrides
+from lit_hydra_bridge.results.hydra_folder import HYDRA, read_number, read_overrides
 from lit_hydra_bridge.results.row import JobRow
 from lit_hydra_bridge.results.training_files import read_training
 
@@ -18,12 +17,11 @@ def foreign_row(folder: str, problems: list[str]) -> JobRow | None:
     number = None
     try:
         overrides = read_overrides(folder)
-        number = read_hydra_node(folder).number
+        number = read_number(folder)
     except ResultsError as error:
         problems.append(str(error))
     training = read_training(folder, problems)
     name = os.path.basename(folder)
-    known: dict[str, Any] = {}
     if not overrides and training.overrides:
         overrides = training.overrides
     if number is None:
@@ -36,7 +34,6 @@ def foreign_row(folder: str, problems: list[str]) -> JobRow | None:
         metrics=training.metrics,
         checkpoint=Path(training.best) if training.best else None,
         checkpoints=training.checkpoints,
-        **known,
     )
 
 

@@ -11,6 +11,7 @@ from lit_hydra_bridge.progress import Progress, read_progress
 from lit_hydra_bridge.results.row import INTERRUPTED, RUNNING, JobAttempt, JobRow, Scalar
 from lit_hydra_bridge.sweep.folder import JobFolder
 from lit_hydra_bridge.sweep.job import Attempt, JobState, Outcome
+from lit_hydra_bridge.text import one_line
 
 _ORPHANED: Final = "its launcher has ended, and it has left no word"
 
@@ -59,7 +60,7 @@ def _attempt(attempt: Attempt, is_running: bool) -> JobAttempt:
         started=attempt.started,
         ended=attempt.ended,
         outcome=outcome,
-        reason=attempt.reason or ("" if attempt.outcome or is_running else _ORPHANED),
+        reason=one_line(attempt.reason or "") or ("" if attempt.outcome or is_running else _ORPHANED),
         devices=attempt.slot.devices,
         threads=attempt.slot.threads,
         host=attempt.host,

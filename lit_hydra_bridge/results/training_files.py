@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -12,6 +13,8 @@ from lit_hydra_bridge.errors import CheckpointError, InvalidRecordError
 from lit_hydra_bridge.results.own_job import found_again
 
 _TAIL: Final = 1 << 16
+# A callback's key in a checkpoint says how it was set: `ModelCheckpoint{'monitor': 'val_loss', 'mode': 'min', …}`.
+_MODE: Final = re.compile(r"'mode': '(min|max)'")
 _NO_METRICS: Final = ("epoch", "step")
 
 
@@ -103,8 +106,12 @@ def _model_checkpoint(plain: dict[str, Any], folder: str) -> dict[str, Any]:
         if str(key).startswith("ModelCheckpoint") and isinstance(state, dict):
             best = state.get("best_model_path")
             if isinstance(best, str) and os.path.exists(best := found_again(best, folder)):
-                monitor = state.get("monitor")
-                return {"best": best, **({"monitor": monitor} if isinstance(monitor, str) else {})}
+                monitor, mode = state.get("monitor"), _MODE.search(str(key))
+                return {
+                    "best": best,
+                    **({"monitor": monitor} if isinstance(monitor, str) else {}),
+                    **({"mode": mode[1]} if mode else {}),
+                }
     return {}
 
 

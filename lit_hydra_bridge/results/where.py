@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import operator
 import re
+import warnings
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Final
@@ -54,15 +55,19 @@ class _Reader:
     def test(self) -> Test:
         if not self._text.strip() or len(self._text) > _MOST_CHARACTERS:
             raise self._error(
-                "it is empty" if not self._text.strip() else f"it has more than {_MOST_CHARACTERS} letters"
+                "it is empty" if not self._text.strip() else f"it has more than {_MOST_CHARACTERS} characters"
             )
-        self._source = _TOKEN.sub(self._spelled, self._text).strip()
+        source = " ".join(_TOKEN.sub(self._spelled, self._text).split("\n")).strip()
         try:
-            tree = ast.parse(f"({self._source}\n)", mode="eval")
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # such as that of `1and`: Python's advice on Python
+                tree = ast.parse(source, mode="eval")
             return self._condition(tree.body)
         except SyntaxError as error:
-            at = f" near {error.text.strip()[:40]!r}" if error.text and error.text.strip("()\n ") != self._text else ""
-            raise self._error(f"it can't be read{at}") from None
+            rest = source[max(0, (error.offset or 1) - 1) :][:30]
+            for name, given in self._quoted.items():
+                rest = rest.replace(name, f"`{given}`")
+            raise self._error(f"it can't be read from {rest!r} on" if rest else "its end is missing") from None
         except (ValueError, RecursionError, MemoryError):
             raise self._error("it can't be read") from None
 
