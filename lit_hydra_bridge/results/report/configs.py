@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from lit_hydra_bridge.errors import CheckpointError
+from lit_hydra_bridge.errors import CheckpointError, CheckpointNotFoundError
 from lit_hydra_bridge.record.redaction import Redactor, path_looks_secret, redact_text_under_secret_key
 from lit_hydra_bridge.results.row import JobRow
 
 ABSENT: Final = -1
 _MOST_KEYS: Final = 400
+_MOST_NAMED: Final = 20
 Leaves = dict[str, str]
 """By dotted key: the value as text."""
 
@@ -38,10 +39,16 @@ def read_configs(rows: Sequence[JobRow], redactor: Redactor, tell: Callable[[str
     """
     notes: list[str] = []
     of_rows: list[Leaves | None] = []
+    without: list[str] = []
     for count, row in enumerate(rows):
         tell(f"reading configs, {count} of {len(rows)}")
         config = _config(row, notes)
         of_rows.append(None if config is None else dict(_leaves(config, redactor)))
+        if config is None:
+            without.append(str(row.number))
+    if without:
+        more = f" and {len(without) - _MOST_NAMED} more" if len(without) > _MOST_NAMED else ""
+        notes.append(f"Neither .hydra nor a checkpoint has the config of job {', '.join(without[:_MOST_NAMED])}{more}")
     there = [leaves for leaves in of_rows if leaves is not None]
     keys = [key for key in dict.fromkeys(key for leaves in there for key in leaves) if _differs(there, key)]
     if len(keys) > _MOST_KEYS:
@@ -71,13 +78,14 @@ def _config(row: JobRow, notes: list[str]) -> Mapping[Any, Any] | None:
 
     saved = row.folder / ".hydra" / "config.yaml"
     places = [saved, *([row.checkpoint] if row.checkpoint else [])]
-    problems = []
     for place in places:
         try:
             return load_side(place).composed
+        except CheckpointNotFoundError:
+            continue
         except CheckpointError as error:
-            problems.append(str(error))
-    notes.append(f"No config of job {row.number}: {'; '.join(problems)}")
+            if place is saved or not saved.exists():
+                notes.append(str(error))
     return None
 
 

@@ -22,6 +22,7 @@ from lit_hydra_bridge.results.sweep_results import SweepResults
 RETURNED: Final = "return value"
 """What the task returned, as a metric."""
 _OTHER_NAMES: Final = ("value", "return_value")
+_MOST_NOTES: Final = 200
 # Of names alone: whoever knows better turns it round on the page, or says --mode.
 _HIGHER_IS_BETTER: Final = re.compile(
     r"(^|[^a-z])(acc|accuracy|auc|auroc|auprc|f1|fbeta|precision|recall|score|map|ap|dice|iou|miou|psnr|ssim|bleu|rouge"
@@ -83,8 +84,14 @@ def page_data(results: SweepResults, choice: Choice, tell: Callable[[str], None]
         "jobs": [_job(sweep, at, row) for at, row in enumerate(results.rows)],
         "configs": {"keys": configs.keys, "texts": configs.texts, "jobs": configs.of_jobs},
         "curves": _curves(sweep),
-        "notes": [redactor.text(note) for note in (*results.problems, *configs.notes, *curves.notes)],
+        "notes": _notes([*results.problems, *configs.notes, *curves.notes], redactor),
     }
+
+
+def _notes(notes: list[str], redactor: Redactor) -> list[str]:
+    once = [redactor.text(note) for note in dict.fromkeys(notes)]
+    more = len(once) - _MOST_NOTES
+    return once if more <= 0 else [*once[:_MOST_NOTES], f"and {more} more of this kind"]
 
 
 def mode_of(results: SweepResults, name: str) -> str:

@@ -1,0 +1,62 @@
+"""Draws a page as it looks in a browser: a PNG for the documentation.
+
+    python tools/page_picture.py docs/report.png outputs/sweep/report.html
+
+It needs Chromium (Debian: apt-get install chromium).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from playwright.sync_api import Page, sync_playwright
+
+# Swiftshader draws WebGL without a graphics card; in a container of root there is no sandbox.
+FLAGS = ["--headless=new", "--no-sandbox", "--enable-unsafe-swiftshader"]
+
+
+def anonymous(text: str) -> str:
+    """A picture is for everybody: without the folders and the machine that it was made on."""
+    return text.replace(str(Path.cwd()), "/home/me/digits").replace(os.uname().nodename, "gpu-box")
+
+
+def draw(page: Page, path: Path, height: int) -> None:
+    """Scroll through the page, so that all of it is drawn, and take the picture."""
+    for section in page.locator("main > section").all():
+        section.scroll_into_view_if_needed()
+        page.wait_for_function("one => !one.hasAttribute('aria-busy')", arg=section.element_handle())
+    page.evaluate("scrollTo(0, 0)")
+    page.set_viewport_size({"width": page.viewport_size["width"] if page.viewport_size else 1280, "height": height})
+    page.wait_for_function("() => !document.querySelector('[aria-busy]')")
+    page.screenshot(path=path)
+
+
+def main() -> None:
+    """Write the picture."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("picture", type=Path, help="the PNG to write")
+    parser.add_argument("page", type=Path, help="the HTML file")
+    parser.add_argument("--width", type=int, default=1280)
+    parser.add_argument("--height", type=int, default=1800, help="of the picture: what is below is left out")
+    parser.add_argument("--dark", action="store_true")
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        page_file = Path(folder) / "page.html"
+        page_file.write_text(anonymous(asked.page.read_text(encoding="utf-8")), encoding="utf-8")
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
+        page = browser.new_page(
+            viewport={"width": asked.width, "height": 1000},
+            color_scheme="dark" if asked.dark else "light",
+            reduced_motion="reduce",
+        )
+        page.goto(page_file.as_uri())
+        draw(page, asked.picture, asked.height)
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()
