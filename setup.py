@@ -51,6 +51,7 @@ setup(
             "hydra-zen",
             "hypothesis",
             "mypy",
+            "pillow",
             # Drives Debian's Chromium over its own protocol; it brings its driver along and downloads nothing.
             "playwright",
             "pyte",

@@ -68,14 +68,12 @@ function effectAxis(scale, key, jobs) {
 
 const pointStyle = (jobs) => {
   const best = bestJob();
+  const [usual, special] = [colour("accent"), colour("pick")];
   return {
     size: jobs.map((job) => (job === best ? 9 : 6)),
-    color: colour("accent"),
+    color: jobs.map((job) => (job === best ? special : usual)),
     opacity: jobs.map((job) => (job === best ? 1 : jobs.length > 300 ? 0.35 : 0.65)),
-    line: {
-      width: jobs.map((job) => (job === best ? 2 : 0)),
-      color: colour("pick"),
-    },
+    line: { width: jobs.map((job) => (job === best ? 1.5 : 0)), color: colour("card") },
   };
 };
 
