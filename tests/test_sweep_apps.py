@@ -21,7 +21,7 @@ from tests.support import run
 
 METHODS = ("fork", "forkserver", "spawn")
 each_method = pytest.mark.parametrize("method", METHODS)
-OURS = {"job.json", "job.log", "progress.json"}
+OURS = {"job.json", "job.log", "progress.json", "results.csv"}
 _TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d+")
 
 # `tell(cfg)` prints all that a job can see; and the launcher's process prints what its sweeper got back.

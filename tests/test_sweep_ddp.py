@@ -99,7 +99,9 @@ def test_ranks_share_their_jobs_config_and_folder(ddp_app: App, method: str) -> 
         assert _ended(folder, number) == [[0, 2, 2], [1, 2, 2]]
     assert _told(folder, 0)[0]["dice"] != _told(folder, 1)[0]["dice"]
     # No second sweep, and no folder of a rank's own.
-    assert sorted(path.name for path in folder.iterdir()) == [".sweep", "0", "1", "multirun.yaml", "said.txt"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        ".sweep", "0", "1", "multirun.yaml", "results.csv", "said.txt",
+    ]  # fmt: skip
     assert not (ddp_app.folder / "multirun").exists() and not (ddp_app.folder / "outputs").exists()
     assert list((folder / ".sweep").glob("config-*")) == []
 

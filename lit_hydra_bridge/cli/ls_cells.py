@@ -83,7 +83,10 @@ def fitted(columns: Sequence[CellColumn], rows: int, width: int) -> tuple[list[L
 def print_lines(console: Console, lines: Sequence[Line]) -> None:
     """Print lines as they are, in the console's colours."""
     paint = _painter(console)
-    text = "\n".join("".join(paint(*span) for span in line).rstrip() for line in lines)
+    if console.color_system is None and not console.options.ascii_only:
+        text = "\n".join("".join([text for text, _ in line]).rstrip() for line in lines)
+    else:
+        text = "\n".join("".join([paint(text, style) for text, style in line]).rstrip() for line in lines)
     console.file.write(f"{text}\n")
     console.file.flush()
 

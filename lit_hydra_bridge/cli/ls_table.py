@@ -6,6 +6,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Final
 
 from lit_hydra_bridge.cli.ls_cells import CellColumn, fitted, print_lines
@@ -17,6 +18,7 @@ from lit_hydra_bridge.sweep.board.grid import Line, Span, fit
 from lit_hydra_bridge.sweep.board.lines import duration, inert, number_text, value_text
 
 STYLES: Final = {"completed": "green", "running": "cyan", "interrupted": "yellow", "unknown": "dim"}
+_PLAIN: Final = (str, int, float, bool, type(None))
 _MOST_METRICS: Final = 4
 _WIDTH_OF_A_FILE: Final = 160
 _TITLES: Final = {"number": "job", "duration_s": "time"}
@@ -86,8 +88,7 @@ def _jobs(listing: Listing, width: int, best: JobRow | None) -> list[Line]:
     columns = []
     for index, each in enumerate(fields):
         column = _column(each, titles[index], index)
-        for row in listing.rows:
-            column.add(*_cell(each, row, row is best))
+        column.cells = _cells(each, listing.rows, best)
         columns.append(column)
     lines, hidden = fitted(columns, len(listing.rows), width)
     if hidden and listing.wish.columns is None:
@@ -119,19 +120,51 @@ def _column(each: Field, title: str, index: int) -> CellColumn:
     return CellColumn(title, right=each.name in ("number", "attempts", "duration_s"))
 
 
-def _cell(each: Field, row: JobRow, is_best: bool) -> Span:
-    value = each.get(row)
-    bold = "bold" if is_best else ""
+def _cells(each: Field, rows: Sequence[JobRow], best: JobRow | None) -> list[Span]:
+    """Return a column's cells; what stands in many of them is made once."""
+    known: dict[Any, Span] = {}
+    cells: list[Span] = []
+    is_metric, is_checkpoint = each.kind == METRIC, each.name == "checkpoint"
+    for row in rows:
+        value = each.get(row)
+        if is_metric and value is not None:
+            cells.append((f"{value:.4g}", ""))
+            continue
+        if is_checkpoint and value is not None:
+            value = _below(value, row)
+        if value.__class__ not in _PLAIN:
+            cells.append(_cell(each, value))
+            continue
+        key = value.__class__, value
+        if key not in known:
+            known[key] = _cell(each, value)
+        cells.append(known[key])
+    return [_marked(each, *cell) if row is best else cell for row, cell in zip(rows, cells, strict=True)]
+
+
+def _below(checkpoint: str, row: JobRow) -> str:
+    """Return a checkpoint's path from its job's folder on; one that is elsewhere, from here."""
+    below = checkpoint.removeprefix(f"{row.folder}/")
+    return below if below != checkpoint else relative(Path(checkpoint))
+
+
+def _marked(each: Field, text: str, style: str) -> Span:
+    """Return a cell of the best job."""
+    is_number = each.kind == JOB and each.name == "number"
+    return (f"★ {text}", "bold green") if is_number else (text, style or "bold")
+
+
+def _cell(each: Field, value: Any) -> Span:
     if value is None:
         return "", ""
     if each.kind == JOB and each.name == "number":
-        return (f"★ #{value}", "bold green") if is_best else (f"#{value}", "bold")
+        return f"#{value}", "bold"
     if each.kind == JOB and each.name == "outcome":
         return inert(value), STYLES.get(value, "red")
-    return inert(_text(each, value, row)), "dim" if each.name in ("checkpoint", "reason") else bold
+    return inert(_text(each, value)), "dim" if each.name in ("checkpoint", "reason") else ""
 
 
-def _text(each: Field, value: Any, row: JobRow) -> str:
+def _text(each: Field, value: Any) -> str:
     if each.is_time:
         return _when(value)
     if each.kind == OVERRIDE:
@@ -140,10 +173,7 @@ def _text(each: Field, value: Any, row: JobRow) -> str:
         return duration(value)
     if each.name == "value":
         return value_text(value)
-    if each.name == "checkpoint" and row.checkpoint is not None:
-        below = str(row.checkpoint).removeprefix(f"{row.folder}/")
-        return below if below != str(row.checkpoint) else relative(row.checkpoint)
-    return relative(row.folder) if each.name == "folder" else number_text(value)
+    return relative(Path(value)) if each.name == "folder" else number_text(value)
 
 
 def _best(sweep: SweepResults) -> JobRow | None:

@@ -21,12 +21,15 @@ def write_results(folder: Path) -> Path:
         OSError: it can't be written.
     """
     path = folder / NAME
-    if not _is_ours(path):
+    there = _read(path)
+    if there is not None and not _is_ours(there):
         raise ResultsError("the file that is there was written by something else; hydra.launcher.results_csv=false")
-    text = read_sweep(folder).to_csv()
+    text = read_sweep(folder).to_csv().encode("utf-8", "backslashreplace")
+    if text == there:
+        return path
     beside = path.with_name(f"{NAME}.{os.getpid()}.tmp")
     try:
-        beside.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
+        beside.write_bytes(text)
         os.replace(beside, path)
     except OSError:
         with suppress(OSError):
@@ -35,11 +38,14 @@ def write_results(folder: Path) -> Path:
     return path
 
 
-def _is_ours(path: Path) -> bool:
-    """Tell whether the file may be written over: there is none yet, or its first line is that of our tables."""
+def _read(path: Path) -> bytes | None:
     try:
-        with path.open(encoding="utf-8", errors="replace") as file:
-            names = file.readline().rstrip("\n").split(",")
+        return path.read_bytes()
     except FileNotFoundError:
-        return True
-    return names[0] == "number" and names[-3:] == ["checkpoint", "folder", "reason"]
+        return None
+
+
+def _is_ours(content: bytes) -> bool:
+    """Tell whether the file may be written over: its first line is that of our tables."""
+    names = content.partition(b"\n")[0].split(b",")
+    return names[0] == b"number" and names[-3:] == [b"checkpoint", b"folder", b"reason"]
