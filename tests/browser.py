@@ -87,6 +87,7 @@ class Opened:
 
     def filter(self, text: str, shown: str) -> None:
         """Type into the filter, and wait for what is said of it."""
+        self.ask("document.querySelector('#shown').textContent = ''")
         self.tab.fill("#filter", text)
         self.tab.wait_for_function(f"document.querySelector('#shown').textContent === '{shown}'")
         self.settle()

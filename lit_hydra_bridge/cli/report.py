@@ -53,5 +53,5 @@ def report(folder: str, output: Path | None, metric: str | None, mode: str | Non
         choice = Choice(metric=metric, mode=mode)
         write_report(results, path, choice=choice, force=force, tell=patience.say)
     click.echo(one_line(str(path)))
-    if open_it:
-        click.launch(path.resolve().as_uri())
+    if open_it and click.launch(path.resolve().as_uri()) != 0:
+        click.echo("No browser could be started: open it by hand.", err=True)

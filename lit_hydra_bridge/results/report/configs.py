@@ -7,7 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from lit_hydra_bridge.errors import CheckpointError, CheckpointNotFoundError
-from lit_hydra_bridge.record.redaction import Redactor, path_looks_secret, redact_text_under_secret_key
+from lit_hydra_bridge.record.redaction import (
+    Redactor,
+    path_looks_secret,
+    redact_env_defaults,
+    redact_text_under_secret_key,
+)
 from lit_hydra_bridge.results.row import JobRow
 
 ABSENT: Final = -1
@@ -64,7 +69,7 @@ def _numbered(keys: list[str], of_rows: list[Leaves | None], redactor: Redactor,
         else [places.setdefault(leaves[key], len(places)) if key in leaves else ABSENT for key in keys]
         for leaves in of_rows
     ]
-    texts = [redactor.text(text) for text in places]
+    texts = [redactor.data(redact_env_defaults(text)) for text in places]
     return Configs(keys=[redactor.text(key) for key in keys], texts=texts, of_jobs=of_jobs, notes=notes)
 
 
@@ -95,7 +100,7 @@ def _leaves(config: Mapping[Any, Any], redactor: Redactor) -> Iterator[tuple[str
 
     for steps, _, value in differences(NOTHING, dict(config)):
         text = value_text(value)
-        if path_looks_secret(steps) and isinstance(value, str):
+        if path_looks_secret(steps) and value is not None and not isinstance(value, bool):
             redactor.learn(value)
             text = redact_text_under_secret_key(text)
         yield dotted_key(steps), text

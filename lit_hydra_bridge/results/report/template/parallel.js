@@ -27,6 +27,7 @@ function drawParallel(section) {
     unselected: { line: { color: colour("quiet"), opacity: 0.06 } },
     labelside: "top",
   };
+  if (chosen.brushed !== null) dimensions.forEach((one, i) => (one.constraintrange = chart.limits[i]));
   chart.jobs = jobs;
   Plotly.react(chart, [trace], layout({ height: 380, margin: { l: 72, r: 72, t: 44, b: 16 } }), CONFIG);
   if (!chart.listens) {
@@ -96,6 +97,7 @@ function metricDimensions(jobs) {
 
 function chooseBrushed(chart) {
   const limits = chart.data[0].dimensions.map((one) => one.constraintrange);
+  chart.limits = limits;
   if (limits.every((limit) => !limit || limit.length === 0)) {
     chosen.brushed = null;
   } else {
@@ -113,6 +115,7 @@ function isWithin(value, limit) {
 }
 
 function forgetBrush() {
+  if (chosen.brushed === null) return;
   chosen.brushed = null;
   const chart = document.querySelector("#parallel .chart");
   if (chart.data) Plotly.purge(chart); // Plotly.react keeps what was brushed
