@@ -369,7 +369,7 @@ def test_the_page_forbids_what_it_does_not_need(three: Opened) -> None:
 def test_two_thousand_jobs(browser: Any, tmp_path: Path) -> None:
     path = report_of(write_sweep(tmp_path / "many", 2000, epochs=20))
     assert path.stat().st_size < 9e6
-    with opened(browser, path) as page:
+    with opened(browser, path, width=1000, height=600) as page:
         for section in ("effects", "curves", "jobs"):
             page.show(section)
         assert len(page.column("job")) == 50

@@ -128,9 +128,8 @@ def test_secrets_in_overrides_configs_commands_and_reasons_are_taken_out(tmp_pat
     folder = write_sweep(tmp_path / "sweep", 2, overrides=(f"db.password={secret}", f"+note={token}"))
     for number, extra in enumerate(("a", "b")):
         with (folder / str(number) / ".hydra" / "config.yaml").open("a", encoding="utf-8") as file:
-            file.write(
-                f"db:\n  password: {secret}\n  pin_token: {4242424 + number}\nnote: {token}{extra}\ntext: 'with {secret} in it {extra}'\n"
-            )
+            file.write(f"db:\n  password: {secret}\n  pin_token: {4242424 + number}\n")
+            file.write(f"note: {token}{extra}\ntext: 'with {secret} in it {extra}'\n")
     data = data_of(folder)
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert secret not in text and token not in text and "424242" not in text
