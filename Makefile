@@ -18,9 +18,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO := outputs/demo
-INSTALL := -e '.[loggers,example,dev]'
+PICTURES := outputs/pictures/digits-lr
+INSTALL := -e '.[loggers,report,example,dev]'
 
-.PHONY: help env demo test lint matrix bench constraints clean check-python
+.PHONY: help env demo pictures test lint matrix bench constraints clean check-python
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +36,15 @@ demo: env ## Sweep the example app with lit_local, then read the record back fro
 	  print(f"demo: {len(values)} jobs, best validation accuracy {100 * max(values):.1f} %"); \
 	  assert len(values) == 4 and max(values) >= 0.95, "demo FAILED: fewer jobs, or less than 95 %"'
 	@checkpoints=($(DEMO)/0/checkpoints/epoch*.ckpt); set -x; $(BIN)/lit-hydra show "$${checkpoints[0]}"
+
+pictures: env ## Draw docs/ls.svg and docs/report.png, from a sweep of the example app of 24 jobs
+	rm -rf $(PICTURES)
+	$(BIN)/python example_app/train.py -m hydra/launcher=lit_local optimizer=adam,sgd model=mlp,cnn \
+	  optimizer.lr=0.001,0.003,0.01,0.03,0.1,0.3 hydra.sweep.dir=$(PICTURES)
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tools/terminal_picture.py docs/ls.svg \
+	  lit-hydra ls $(PICTURES) --sort -value
+	$(BIN)/lit-hydra report $(PICTURES)
+	$(BIN)/python tools/page_picture.py docs/report.png $(PICTURES)/report.html
 
 test: env ## Run the tests; more pytest arguments through ARGS="..."
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -ra $(ARGS)

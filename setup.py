@@ -19,7 +19,7 @@ setup(
     # pkgutil walk can't see; this mapping makes setuptools write a plain path file instead.
     package_dir={"": "."},
     packages=find_namespace_packages(include=["lit_hydra_bridge*", "hydra_plugins.*"]),
-    package_data={"lit_hydra_bridge": ["py.typed", "conf/**/*.yaml"]},
+    package_data={"lit_hydra_bridge": ["py.typed", "conf/**/*.yaml", "results/report/template/*"]},
     install_requires=[
         "hydra-core>=1.3.2",
         "omegaconf>=2.3",
@@ -38,6 +38,8 @@ setup(
     extras_require={
         "pytorch-lightning": ["pytorch-lightning>=2.4"],
         "loggers": LOGGERS,
+        # `lit-hydra report` puts its plotly.js into the page; what draws charts offline, and is kept well.
+        "report": ["plotly>=6"],
         "example": ["scikit-learn"],
         # For work on this package: the Makefile installs it under constraints.txt.
         "dev": [
@@ -49,6 +51,9 @@ setup(
             "hydra-zen",
             "hypothesis",
             "mypy",
+            "pillow",
+            # Drives Debian's Chromium over its own protocol; it brings its driver along and downloads nothing.
+            "playwright",
             "pyte",
             "pytest",
             "pytest-timeout",

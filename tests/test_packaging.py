@@ -65,7 +65,7 @@ def _isolation() -> list[str]:
 
 def _modules() -> set[str]:
     """Every file that has to be in a distribution."""
-    kinds = ("*.py", "*.yaml", "py.typed")
+    kinds = ("*.py", "*.yaml", "*.html", "*.css", "*.js", "py.typed")
     packages = (ROOT / "lit_hydra_bridge", ROOT / "hydra_plugins")
     return {str(path.relative_to(ROOT)) for package in packages for kind in kinds for path in package.rglob(kind)}
 
@@ -79,6 +79,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     content = {name for name in names if ".dist-info/" not in name}
     assert content == _modules()
     assert {"lit_hydra_bridge/py.typed", "lit_hydra_bridge/conf/lit/trainer/cpu.yaml"} <= content
+    assert "lit_hydra_bridge/results/report/template/page.html" in content
     assert "hydra_plugins/__init__.py" not in content
     assert "hydra_plugins/lit_hydra_bridge/__init__.py" in content
     assert any("LICENSE" in name for name in names)

@@ -14,7 +14,7 @@ from lit_hydra_bridge.cli.printing import let_any_text_be_printed, one_line
 from lit_hydra_bridge.errors import BridgeError
 
 # In the order in which a user meets them.
-_COMMANDS: Final = ("show", "config", "diff", "check", "rerun", "ls", "resume", "strip", "doctor")
+_COMMANDS: Final = ("show", "config", "diff", "check", "rerun", "ls", "report", "resume", "strip", "doctor")
 
 
 class _Commands(click.Group):
@@ -43,6 +43,7 @@ Examples:
   lit-hydra rerun last.ckpt                  make it again
   lit-hydra rerun last.ckpt --verify         and compare the weights
   lit-hydra ls multirun                      what came out of sweeps and runs
+  lit-hydra report multirun/2026-01-31/12-00-00  ... as a page with charts
   lit-hydra resume multirun/2026-01-31/12-00-00  go on with a sweep
   lit-hydra strip last.ckpt -o give-away.ckpt
   lit-hydra doctor                           is all installed as it should be?

@@ -25,6 +25,19 @@ def complete_config_key(context: click.Context, _: click.Parameter, incomplete: 
     return [key for key in keys if re.fullmatch(r"[\w.+@/-]+", key)]
 
 
+def complete_metric(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    """Offer the metrics of the sweep whose folder was typed before."""
+    from lit_hydra_bridge.results.read import read_sweep
+
+    # Click gives up on the line at an option without its value, and leaves what was before it in `args`.
+    folder = context.params.get("folder") or next(iter(context.args), "")
+    try:
+        names = read_sweep(folder).metric_names
+    except Exception:  # a half-typed path; completion stays silent
+        return []
+    return [name for name in names if name.startswith(incomplete) and re.fullmatch(r"[\w.+@/-]+", name)]
+
+
 def _dotted_keys(value: Any, prefix: str = "") -> list[str]:
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     return [key for name, child in items for key in (f"{prefix}{name}", *_dotted_keys(child, f"{prefix}{name}."))]

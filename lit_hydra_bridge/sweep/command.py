@@ -32,7 +32,7 @@ def job_argv(config: Any, folder: Path, number: int) -> list[str]:
     own = ["hydra.mode=RUN", f"hydra.run.dir={quoted(str(folder))}", f"hydra.job.num={number}"]
     return [
         sys.argv[0],
-        *_config_flags(tuple(sys.argv[1:])),
+        *config_flags(tuple(sys.argv[1:])),
         *hydra,
         *task,
         *own,
@@ -41,10 +41,15 @@ def job_argv(config: Any, folder: Path, number: int) -> list[str]:
 
 
 @functools.cache
-def _config_flags(arguments: tuple[str, ...]) -> list[str]:
+def config_flags(arguments: tuple[str, ...]) -> list[str]:
     """Return those of Hydra's flags that say which config is composed."""
     given = _parsed(arguments)
     return [f"{flag}={value}" for name, flag in _FLAGS.items() if (value := getattr(given, name, None)) is not None]
+
+
+def overrides_in(arguments: Sequence[str]) -> list[str]:
+    """Return the overrides of a Hydra command line."""
+    return list(getattr(_parsed(arguments), "overrides", []))
 
 
 def _parsed(arguments: Sequence[str]) -> Any:
