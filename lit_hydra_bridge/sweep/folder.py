@@ -135,6 +135,11 @@ class SweepFolder:
     def lock_file(self) -> Path:
         return self.own / "lock"
 
+    @property
+    def slurm(self) -> Path:
+        """What was submitted to Slurm; see slurm_folder.py."""
+        return self.own / "slurm"
+
     def frozen_config(self, number: int) -> Path:
         """A running job's config, for the ranks that it starts."""
         return self.own / f"config-{number}.pickle"
