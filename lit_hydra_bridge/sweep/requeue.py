@@ -33,7 +33,7 @@ TRUSTED: Final = "LIT_HYDRA_BRIDGE_TRUSTED"
 """Environment variable: JSON list of checkpoints that may be loaded whole."""
 _SPARE_S: Final = 15.0
 """Before Slurm kills it, a job that has found no moment to save is queued again nevertheless."""
-_MOST_WAITED_S: Final = 120.0
+_MOST_WAITED_S: Final = 60.0
 _TRIES: Final = 5
 
 
@@ -104,9 +104,9 @@ class Signals:
         """After the job's end: queue it again where that was asked; return the exit code."""
         if self.stopped is None:
             return code
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it is how Slurm ends what it queues again
         if not self.is_first:  # the first of the tasks ends us all; to end before it would look like a failure
-            with suppress(AskedToEnd):
-                time.sleep(_MOST_WAITED_S)
+            time.sleep(_MOST_WAITED_S)
             return 1
         if self.asked in (None, signal.SIGTERM) or self._queue_again is None:
             return 1

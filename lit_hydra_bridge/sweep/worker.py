@@ -46,6 +46,9 @@ _LARGEST_ERROR: Final = 1 << 20
 class AskedToEnd(SystemExit):
     """SIGTERM reached the job where nothing of Lightning's takes it."""
 
+    reason: str | None = None
+    """What was done about it, if anything."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class JobSpec:
@@ -276,8 +279,10 @@ def _short(value: Any) -> str:
 
 def _failed(state: JobState, error: BaseException, done: Any = None) -> JobState:
     text = "".join(traceback.format_exception(error))
+    if isinstance(error, AskedToEnd) and error.reason:
+        return _ended(state, Outcome.INTERRUPTED, reason=error.reason)
     if isinstance(error, AskedToEnd | KeyboardInterrupt):
-        return _ended(state, Outcome.INTERRUPTED, reason=getattr(error, "reason", type(error).__name__), text=text)
+        return _ended(state, Outcome.INTERRUPTED, reason=f"{type(error).__name__}", text=text)
     if isinstance(error, SystemExit):
         reason = f"SystemExit({error.code!r}): the task ended its process before it returned"
     else:
