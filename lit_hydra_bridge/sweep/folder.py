@@ -187,8 +187,11 @@ class SweepFolder:
         for path in self.own.glob("config-*.pickle"):
             path.unlink(missing_ok=True)
 
-    def lock(self) -> None:
+    def lock(self, wait_s: float = _WAIT_FOR_DYING_JOBS_S) -> None:
         """Take the folder for this launcher; a dead launcher's jobs are waited for.
+
+        Args:
+            wait_s: how long, at most.
 
         Raises:
             SweepFolderError: another launcher is at work in it.
@@ -197,7 +200,7 @@ class SweepFolder:
             handle = os.open(self.lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
             raise SweepFolderError(f"{self.lock_file}: it can't be opened ({error.strerror or error})") from None
-        deadline = time.monotonic() + _WAIT_FOR_DYING_JOBS_S
+        deadline = time.monotonic() + wait_s
         while not _try_lock(handle):
             holder = os.pread(handle, 200, 0).decode("utf-8", "replace")
             if _is_alive(holder) or time.monotonic() > deadline:

@@ -130,7 +130,7 @@ class Signals:
         return 1
 
     def _reason(self) -> str:
-        return self.stopped.reason if self.stopped else ""
+        return str(self.stopped.reason) if self.stopped else ""
 
     def _end(self, outcome: Outcome, reason: str) -> None:
         """Write another verdict than the worker has written."""

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from lit_hydra_bridge.errors import SweepError
 from lit_hydra_bridge.sweep.job_environment import allocation_names
-from lit_hydra_bridge.sweep.slurm_folder import Submission
+from lit_hydra_bridge.sweep.slurm_folder import Submission, SubmittedJob
 from lit_hydra_bridge.sweep.slurm_settings import COMMON, OURS, LitSlurmSettings
 from lit_hydra_bridge.sweep.slurm_task import SlurmTask
 
@@ -196,6 +196,19 @@ def find_by_token(token: str) -> list[str]:
     said = _asked("squeue", "--noheader", "--array", "--states=all", "--format=%i|%k", f"--user={os.getuid()}")
     found = [id for id, _, comment in (line.strip().partition("|") for line in said.splitlines()) if token in comment]
     return sorted(found, key=lambda id: int(id.partition("_")[2] or 0))
+
+
+def jobs_of(submission: Submission) -> list[SubmittedJob]:
+    """Return a submission's jobs; their ids are asked of Slurm where a launcher had no time to note them.
+
+    Raises:
+        SlurmSilentError: Slurm does not answer now.
+    """
+    jobs = submission.jobs()
+    if jobs and all(job.id is None for job in jobs):
+        ids = find_by_token(submission.token)
+        return submission.name_jobs(ids) if len(ids) == len(jobs) else []
+    return jobs
 
 
 def cancel(ids: Iterable[str]) -> None:

@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import pickle
 import select
+import shutil
 import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Final
 
 from lit_hydra_bridge.errors import SweepError
@@ -30,7 +30,7 @@ from lit_hydra_bridge.sweep.plan import JobPlan, Planner
 from lit_hydra_bridge.sweep.program import Program, pack
 from lit_hydra_bridge.sweep.shown import Shown
 from lit_hydra_bridge.sweep.slurm_folder import Submission, SubmittedJob, new_submission, submissions
-from lit_hydra_bridge.sweep.slurm_job import SlurmJob
+from lit_hydra_bridge.sweep.slurm_job import SlurmJob, submitted_job
 from lit_hydra_bridge.sweep.slurm_settings import LitSlurmSettings
 from lit_hydra_bridge.sweep.slurm_task import START_METHOD
 from lit_hydra_bridge.sweep.worker import JobSpec
@@ -101,39 +101,26 @@ class SlurmBatch:
         overrides_of = {number: tuple(overrides) for number, overrides in self.jobs}
         found: dict[int, tuple[Submission, str]] = {}
         for submission in submissions(self.folder):
-            for job in _with_ids(submission):
+            for job in slurm.jobs_of(submission):
                 if job.id and overrides_of.get(job.number) == job.overrides:
                     found[job.number] = (submission, job.id)
-        open_ones = {
-            number: each
+        open_ones = [
+            (number, *each)
             for number, each in found.items()
             if not self.planner.completed_before(number, overrides_of[number])
-        }
-        states = slurm.look(id for _, id in open_ones.values()) if open_ones else {}
-        for number, (submission, id) in open_ones.items():
-            self._attach(number, overrides_of[number], submission, id, states[id])
+        ]
+        states = slurm.look(id for _, _, id in open_ones)
+        for number, submission, id in open_ones:
+            earlier = submitted_job(submission, number, id)
+            if earlier is None:  # damaged; it is run again
+                continue
+            earlier.look(states[id])
+            if earlier.slurm.is_alive:
+                self._alive[number] = earlier
+            elif earlier.attempt is None or earlier.attempt.outcome is None:
+                earlier.conclude()  # it ended while nobody looked
         if self._alive:
             self.shown.say(f"{len(self._alive)} jobs that were submitted before are taken up.")
-
-    def _attach(
-        self, number: int, overrides: Sequence[str], submission: Submission, id: str, state: slurm.SlurmState
-    ) -> None:
-        try:
-            spec: JobSpec = pickle.loads(pickle.loads(submission.job(number).read_bytes())[0])
-        except Exception:  # damaged; it is run again
-            return
-        job = SlurmJob(
-            number=number,
-            id=id,
-            submission=submission,
-            folder=JobFolder(Path(spec.folder)),
-            submitted=replace(spec.state, attempts=spec.state.attempts[:-1]),
-        )
-        job.look(state)
-        if state.is_alive:
-            self._alive[number] = job
-        elif job.attempt is None or job.attempt.outcome is None:
-            job.conclude()  # it ended while nobody looked
 
     # --- submit -------------------------------------------------------------------------------------------
 
@@ -177,7 +164,11 @@ class SlurmBatch:
         submission.program.write_bytes(program)
         for plan in plans:
             submission.job(plan.state.number).write_bytes(_packed(plan))
-        ids = slurm.submit(submission, self.settings)
+        try:
+            ids = slurm.submit(submission, self.settings)
+        except SweepError:
+            shutil.rmtree(submission.path, ignore_errors=True)
+            raise
         submission.name_jobs(ids)
         for plan, id in zip(plans, ids, strict=True):
             self._tries[plan.state.number] += 1
@@ -259,15 +250,6 @@ class SlurmBatch:
         waiting = [job for job in self.left_alone if not job.runs]
         notice = self._stopping or self._silence or _why_waiting(waiting)
         self.shown.update(running, len(waiting) + len(self._again), notice)
-
-
-def _with_ids(submission: Submission) -> list[SubmittedJob]:
-    """Return a submission's jobs; their ids are asked of Slurm where the launcher had no time to note them."""
-    jobs = submission.jobs()
-    if jobs and all(job.id is None for job in jobs):
-        ids = slurm.find_by_token(submission.token)
-        return submission.name_jobs(ids) if len(ids) == len(jobs) else []
-    return jobs
 
 
 def _packed(plan: JobPlan) -> bytes:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pickle
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Final
 
 from lit_hydra_bridge.progress import Progress
@@ -14,6 +16,7 @@ from lit_hydra_bridge.sweep.running import ProgressFile, in_one_line, last_print
 from lit_hydra_bridge.sweep.slurm import SlurmState
 from lit_hydra_bridge.sweep.slurm_folder import Submission
 from lit_hydra_bridge.sweep.slurm_task import START_METHOD
+from lit_hydra_bridge.sweep.worker import JobSpec
 
 # How long a verdict is waited for that a job may have written and that a network file system does not show yet.
 _FILES_S: Final = {"COMPLETED": 60.0, "FAILED": 10.0, "GONE": 10.0}
@@ -31,6 +34,21 @@ _SAID: Final = {
     "CANCELLED": (Outcome.KILLED, "it was cancelled (scancel)"),
     "GONE": (Outcome.KILLED, "Slurm does not know it any more, and it has left no verdict"),
 }
+
+
+def submitted_job(submission: Submission, number: int, id: str) -> SlurmJob | None:
+    """Return a job that an earlier launcher has submitted; None where what it wrote can't be read."""
+    try:
+        spec: JobSpec = pickle.loads(pickle.loads(submission.job(number).read_bytes())[0])
+    except Exception:
+        return None
+    return SlurmJob(
+        number=number,
+        id=id,
+        submission=submission,
+        folder=JobFolder(Path(spec.folder)),
+        submitted=replace(spec.state, attempts=spec.state.attempts[:-1]),
+    )
 
 
 @dataclass
