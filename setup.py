@@ -5,6 +5,9 @@ from pathlib import Path
 from setuptools import find_namespace_packages, setup
 
 LOGGERS = ["tensorboard", "wandb", "mlflow"]
+# Writes scripts for sbatch, hands Python functions to jobs, and counts their time limits. Hydra's own launcher for Slurm
+# is built on it, so users know its settings.
+SLURM = ["submitit>=1.5"]
 
 setup(
     name="lit-hydra-bridge",
@@ -38,6 +41,7 @@ setup(
     extras_require={
         "pytorch-lightning": ["pytorch-lightning>=2.4"],
         "loggers": LOGGERS,
+        "slurm": SLURM,
         "example": ["scikit-learn"],
         # For work on this package: the Makefile installs it under constraints.txt.
         "dev": [
@@ -55,6 +59,7 @@ setup(
             "pytest-xdist",
             "pytorch-lightning",
             "ruff",
+            *SLURM,
             "types-PyYAML",
         ],
     },

@@ -13,30 +13,33 @@ from lit_hydra_bridge.hydra_text import quoted
 from tests.slurm.cluster import Cluster
 from tests.sweep_support import Ended, SweepApp
 
-# A training whose every step can be held; data are shuffled and units dropped, so that nothing but the very same
-# random numbers gives the same weights. `hold-1-3` holds it in epoch 1 before batch 3.
+# A training that can be held in a step; data are shuffled and units dropped, so that nothing but the very same random
+# numbers gives the same weights. With `at=1-3` the file `hold-1-3` holds it in epoch 1 before batch 3.
 TRAINING = """
 import hydra
 import lightning.pytorch as pl
 import torch
 from hydra.core.hydra_config import HydraConfig
+from omegaconf import OmegaConf
 from pathlib import Path
 from torch.utils.data import DataLoader, TensorDataset
 import os
 import time
 
 HERE = Path(__file__).resolve().parent
+OmegaConf.register_new_resolver("with_workers", lambda at: 2 if at == "0-3" else 0)
 
 
 class Net(pl.LightningModule):
-    def __init__(self):
+    def __init__(self, at):
         super().__init__()
+        self.at = at
         self.net = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Dropout(0.5), torch.nn.Linear(8, 2))
 
     def training_step(self, batch, index):
         place = f"{self.current_epoch}-{index}"
         print("STEP", place, float(batch[0].sum()), flush=True)
-        while (HERE / f"hold-{place}").exists():
+        while place == self.at and (HERE / f"hold-{place}").exists():
             time.sleep(0.05)
         loss = torch.nn.functional.cross_entropy(self.net(batch[0]), batch[1])
         self.log("loss", loss)
@@ -58,11 +61,11 @@ def main(cfg):
     quiet = dict(logger=False, enable_progress_bar=False, enable_model_summary=False, log_every_n_steps=1)
     trainer = pl.Trainer(accelerator="cpu", devices=cfg.devices, strategy=cfg.strategy, max_epochs=cfg.epochs,
         enable_checkpointing=cfg.saves, **quiet)
-    print("RANK", trainer.global_rank, trainer.world_size, type(trainer.strategy.cluster_environment).__name__,
-        HydraConfig.get().job.id, cfg.when, os.getcwd(), flush=True)
+    environment = type(trainer._accelerator_connector.cluster_environment).__name__
+    print("RANK", trainer.global_rank, trainer.world_size, environment, HydraConfig.get().job.id, cfg.when, flush=True)
     if cfg.ill_rank == trainer.global_rank:
         raise ValueError(f"rank {trainer.global_rank} is ill")
-    model = Net()
+    model = Net(cfg.at)
     trainer.fit(model, data(cfg.workers))
     folder = Path(HydraConfig.get().runtime.output_dir)
     if trainer.is_global_zero:
@@ -74,6 +77,7 @@ if __name__ == "__main__":
     main()
 """
 TRAINING_CONFIG = """
+at: null
 epochs: 2
 devices: 1
 strategy: auto
