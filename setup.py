@@ -5,7 +5,7 @@ from pathlib import Path
 from setuptools import find_namespace_packages, setup
 
 LOGGERS = ["tensorboard", "wandb", "mlflow"]
-# Writes scripts for sbatch, hands Python functions to jobs, and counts their time limits. Hydra's own launcher for Slurm
+# Writes scripts for sbatch, hands Python functions to jobs, counts their time limits. Hydra's own launcher for Slurm
 # is built on it, so users know its settings.
 SLURM = ["submitit>=1.5"]
 

@@ -238,6 +238,10 @@ class Sweep:
 
     def _begin(self) -> None:
         """Have somebody who ends what is left, should this process die."""
+        if self._folder.slurm.exists():
+            from lit_hydra_bridge.sweep.slurm_cancel import refuse_if_alive
+
+            refuse_if_alive(self._folder)
         self._reaper = Reaper(self._token, self._folder.lock_handle)
         self._held.callback(self._reaper.close)
 

@@ -69,9 +69,11 @@ def _patch(module: str, name: str, **around: Callable[..., Any] | None) -> Calla
     def patch() -> None:
         cls = getattr(sys.modules[module], name)
         for method, wrapper in around.items():
-            original = getattr(cls, method)
+            original: Any = getattr(cls, method, None)
             if wrapper is None:
                 setattr(cls, method, None)
+            elif original is None:  # another Lightning than all that are known
+                print(f"lit-hydra-bridge: {name} has no {method}; a training that must end begins again", flush=True)
             elif not hasattr(original, _MARK):
                 setattr(cls, method, _wrapped(original, wrapper))
 

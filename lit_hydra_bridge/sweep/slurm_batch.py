@@ -36,6 +36,8 @@ from lit_hydra_bridge.sweep.slurm_task import START_METHOD
 from lit_hydra_bridge.sweep.worker import JobSpec
 
 _TICK_S: Final = 0.5
+_TICK_PER_JOB_S: Final = 0.01
+"""Files of many jobs on a network file system are looked at less often."""
 _SOON_S: Final = 1.0
 """After how many seconds Slurm is asked of a job whose file says that it has failed."""
 
@@ -115,6 +117,7 @@ class SlurmBatch:
             if earlier is None:  # damaged; it is run again
                 continue
             earlier.look(states[id])
+            earlier.read()
             if earlier.slurm.is_alive:
                 self._alive[number] = earlier
             elif earlier.attempt is None or earlier.attempt.outcome is None:
@@ -183,14 +186,13 @@ class SlurmBatch:
     def _wait(self) -> None:
         poller = select.poll()
         poller.register(self.signals, select.POLLIN)
-        poller.poll(1000 * _TICK_S)
+        running = sum(job.runs for job in self.left_alone)
+        poller.poll(1000 * max(_TICK_S, _TICK_PER_JOB_S * running))
 
     def _look(self) -> None:
         """Ask Slurm, if it is time."""
         now = time.monotonic()
-        says_failed = any(
-            job.attempt and job.attempt.outcome not in (None, Outcome.COMPLETED) for job in self.left_alone
-        )
+        says_failed = any(job.says_it_has_failed for job in self.left_alone)
         pause = min(_SOON_S, self.settings.poll_s) if says_failed else self.settings.poll_s
         if now - self._asked_slurm < pause:
             return
@@ -212,15 +214,20 @@ class SlurmBatch:
 
     def _settle(self) -> None:
         for job in self.left_alone:
+            if job.slurm.is_waiting:  # nothing to read
+                continue
+            ended = job.verdict()
             count = len(job.state.attempts) + (job.attempt is not None)
             if job.runs and count > job.was_shown:
                 job.was_shown = count
                 self.shown.started(job)
-            if state := job.verdict():
+            if ended:
                 del self._alive[job.number]
-                self._end(job, state)
+                self._end(job, ended)
 
     def _end(self, job: SlurmJob, state: JobState) -> None:
+        if state.outcome is Outcome.COMPLETED:
+            job.submission.tidy(job.number, job.id)
         tries = self._tries[job.number]
         if state.outcome in RETRIED and tries <= int(self.settings.max_retries) and not self._stopping:
             self._again.append((state.number, state.overrides, state))

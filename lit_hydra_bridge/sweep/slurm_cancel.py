@@ -46,6 +46,23 @@ def cancel_sweep(folder: SweepFolder, say: Callable[[str], object]) -> int:
     return len(jobs)
 
 
+def refuse_if_alive(folder: SweepFolder) -> None:
+    """See that another launcher's jobs would not meet those that a sweep has at Slurm.
+
+    Raises:
+        SweepFolderError: some of them wait or run.
+    """
+    try:
+        jobs = _alive(folder) if submissions(folder) else []
+    except SweepError:  # no Slurm here, or it does not answer: who moves a sweep to another machine knows
+        return
+    if jobs:
+        raise SweepFolderError(
+            f"hydra.sweep.dir={folder.path}: {len(jobs)} of its jobs wait or run at Slurm; go on there, or end "
+            "them with lit-hydra resume --cancel"
+        )
+
+
 def _alive(folder: SweepFolder) -> list[SlurmJob]:
     """Return the jobs that wait or run."""
     known = [(each, job) for each in submissions(folder) for job in slurm.jobs_of(each) if job.id]

@@ -101,6 +101,14 @@ class Submission:
         for path in self.path.glob(f"rank-{number}-*"):
             path.unlink(missing_ok=True)
 
+    def tidy(self, number: int, id: str) -> None:
+        """Remove what a completed job does not need any more; which jobs were submitted stays."""
+        for path in (self.job(number), *self.path.glob(f"{id}_*submitted.pkl"), *self.path.glob(f"{id}_*result.pkl")):
+            path.unlink(missing_ok=True)
+        if not any(self.path.glob("job-*.pickle")):
+            for path in (self.program, *self.path.glob(".submission_file_*.sh")):
+                path.unlink(missing_ok=True)
+
     def _rank(self, number: int, rank: int) -> Path:
         return self.path / f"rank-{number}-{rank}"
 

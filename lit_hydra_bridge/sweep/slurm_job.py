@@ -62,20 +62,21 @@ class SlurmJob:
     folder: JobFolder
     submitted: JobState
     """The job's state when it was submitted."""
-    slurm: SlurmState = field(default_factory=lambda: SlurmState(state="PENDING"))
+    slurm: SlurmState = field(default_factory=lambda: SlurmState(state="SUBMITTED"))
     asked: tuple[Outcome, str] | None = None
     """Why we have cancelled it."""
     was_shown: int = 0
     """Of how many of its attempts the start was shown."""
+    written: JobState | None = None
+    """What job.json said last, if it is of this submission."""
     _ended_at: float | None = None
-    _written: JobState | None = None
     _written_time: int = 0
     _progress: ProgressFile = field(default_factory=ProgressFile)
 
     @property
     def state(self) -> JobState:
         """The job's, without the attempt that runs."""
-        known = self.written() or self.submitted
+        known = self.written or self.submitted
         return replace(known, attempts=known.attempts[:-1] if self._is_of_this(known.last) else known.attempts)
 
     @property
@@ -97,7 +98,7 @@ class SlurmJob:
     @property
     def attempt(self) -> Attempt | None:
         """The newest that has begun."""
-        last = (self.written() or self.submitted).last
+        last = (self.written or self.submitted).last
         return last if self._is_of_this(last) else None
 
     @property
@@ -105,19 +106,23 @@ class SlurmJob:
         """Whether an attempt has begun and not ended."""
         return self.attempt is not None and self.attempt.outcome is None
 
+    @property
+    def says_it_has_failed(self) -> bool:
+        """Whether an attempt has ended, and Slurm has not said yet what it makes of that."""
+        return self.attempt is not None and self.attempt.outcome is not None and not self.slurm.is_waiting
+
     def _is_of_this(self, attempt: Attempt | None) -> bool:
         return attempt is not None and attempt.slurm_job == self.id
 
-    def written(self) -> JobState | None:
-        """Return what job.json says now, if it is of this submission."""
-        with suppress(Exception):  # damaged, or being replaced
+    def read(self) -> None:
+        """Read job.json, if it has changed."""
+        with suppress(Exception):  # not there, damaged, or being replaced
             changed = self.folder.state_file.stat().st_mtime_ns
             if changed != self._written_time:
                 found = self.folder.read()
                 self._written_time = changed
                 if found and found.sweep == self.submitted.sweep and self._is_of_this(found.last):
-                    self._written = found
-        return self._written
+                    self.written = found
 
     def look(self, seen: SlurmState | None) -> None:
         """Take note of what Slurm says; None where it was not asked."""
@@ -131,18 +136,20 @@ class SlurmJob:
         What is completed is so by its own word. All else is final only when Slurm has let go of it as well, since
         Slurm may queue it again.
         """
-        written = self.written()
-        if written and written.outcome is Outcome.COMPLETED:
-            return written
-        if self._ended_at is None or (self._is_unclear(written) and not self._has_waited()):
+        self.read()
+        if self.written and self.written.outcome is Outcome.COMPLETED:
+            return self.written
+        if self._ended_at is None or (self._is_unclear(self.written) and not self._has_waited()):
             return None
         return self.conclude()
 
     def conclude(self) -> JobState:
         """Return how it has ended, now that it has."""
-        written = self.written()
-        ended = self._ended(written)
-        if written is None or ended != written:
+        self.read()
+        if self.written and self.written.outcome is Outcome.COMPLETED:
+            return self.written
+        ended = self._ended(self.written)
+        if ended != self.written:
             self.folder.write(ended)
         return ended
 

@@ -43,7 +43,7 @@ class SlurmTask:
         """
         import logging
 
-        logging.getLogger("submitit").setLevel(logging.WARNING)
+        logging.getLogger("submitit").setLevel(logging.ERROR)
         if code := _run(Submission(Path(self.submission)), self.number, self.signal_delay_s):
             sys.exit(code)
 
