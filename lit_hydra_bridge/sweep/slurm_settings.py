@@ -6,7 +6,7 @@ The dataclass is what Hydra's config store holds; see settings.py.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 from lit_hydra_bridge.sweep.settings import ON_FAILURE, PROGRESS, Rule, checked_by, is_count, is_number, one_of, or_null
@@ -54,7 +54,7 @@ class LitSlurmSettings:
     # More arguments of srun; that one failing rank ends its job is ours.
     srun_args: Any = None
     # Any other option of sbatch, such as {reservation: mine}.
-    additional_parameters: Any = field(default_factory=dict)
+    additional_parameters: Any = None
     # How often a job that has reached its time limit is queued again; preempted jobs always are.
     max_num_timeout: Any = 3
     # Seconds before its time limit at which a job is told to save; a training step and a validation must fit.
@@ -109,7 +109,7 @@ _RULES: Final[dict[str, Rule]] = {
     "setup": _TEXTS,
     "teardown": _TEXTS,
     "srun_args": _TEXTS,
-    "additional_parameters": (or_null(lambda value: isinstance(value, dict)), "a mapping of sbatch's options"),
+    "additional_parameters": (or_null(lambda value: isinstance(value, dict)), "a mapping of sbatch's options, or null"),
     "max_num_timeout": _count(0),
     "signal_delay_s": _count(1),
     "max_retries": _count(0),

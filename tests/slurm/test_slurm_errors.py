@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from pathlib import Path
 
 import pytest
@@ -74,11 +72,3 @@ def test_more_than_the_cluster_has(app: SlurmApp) -> None:
     app.task("return cfg.x")
     ended = _refused(app, "hydra.launcher.additional_parameters={mem: 999999GB}")
     assert "Slurm refused the jobs: sbatch: error: " in ended.output
-
-
-def test_a_controller_that_is_not_there(plain: SlurmApp, app: SlurmApp) -> None:
-    """SLURM_CONF names a file that does not exist."""
-    if sys.platform != "linux" or os.geteuid() != 0:
-        pytest.skip("there is no sbatch to ask")
-    ended = _refused(plain)
-    assert "Slurm refused the jobs: sbatch: " in ended.output

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -37,7 +38,7 @@ def _held(app: SlurmApp, places: tuple[str, ...], *overrides: str) -> Iterator[L
         (app.folder / f"hold-{place}").touch()
     with app.launch(*app.command(f"at={','.join(places)}", *overrides, script="train.py")) as launched:
         for number, place in enumerate(places):
-            until(lambda n=number, p=place: f"STEP {p}" in app.log(n), f"{place}: {launched.output}{app.logs()}", 150)
+            until(lambda n=number, p=place: f"STEP {p}" in app.log(n), f"{app.folder} trains up to {place}", 150)
         yield launched
 
 
@@ -128,8 +129,12 @@ def test_ranks_of_slurm_are_one_job_and_are_requeued_together(app: SlurmApp) -> 
 def test_a_time_limit_of_slurms_own(whole: SlurmApp, app: SlurmApp) -> None:
     """Slurm sends the signal by itself; max_num_timeout bounds how often."""
     app.training()
-    limit = ("hydra.launcher.timeout_min=1", "hydra.launcher.signal_delay_s=40", "hydra.launcher.max_num_timeout=0")
+    limit = ("hydra.launcher.timeout_min=10", "hydra.launcher.signal_delay_s=500", "hydra.launcher.max_num_timeout=0")
     with _held(app, ("1-2",), *limit) as launched:
+        (attempt,) = job_states(app.out)[0]["attempts"]
+        # Slurm looks at time limits twice a minute; ten of them would take long, so it gets less once it is held.
+        minutes = int((time.time() - attempt["started"]) / 60) + 3
+        app.cluster.run("scontrol", "update", f"jobid={attempt['slurm_job']}", f"timelimit={minutes}")
         until(lambda: "Slurm sent SIGUSR2" in app.log(), "Slurm warns of the time limit", 100)
         (app.folder / "hold-1-2").unlink()
         assert launched.wait(60) == 1
