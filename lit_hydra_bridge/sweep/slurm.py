@@ -232,10 +232,12 @@ def _asked(*command: str, unknown: str = "") -> str:
             command, capture_output=True, text=True, timeout=_ANSWER_S, stdin=subprocess.DEVNULL, errors="replace"
         )
     except (OSError, subprocess.SubprocessError) as error:
-        raise SlurmSilentError(f"{command[0]}: {error}") from None
+        raise SlurmSilentError(f"Slurm does not answer: {command[0]}: {error}") from None
     if done.returncode and not (unknown and unknown in done.stderr):
         words = " / ".join(line.strip() for line in done.stderr.splitlines() if line.strip())
-        raise SlurmSilentError(words or f"{command[0]} ended with exit code {done.returncode}")
+        raise SlurmSilentError(
+            f"Slurm does not answer: {words or f'{command[0]} ended with exit code {done.returncode}'}"
+        )
     return done.stdout
 
 

@@ -201,8 +201,8 @@ class SlurmBatch:
             states = slurm.look(job.id for job in self.left_alone)
         except slurm.SlurmSilentError as error:
             if not self._silence:
-                self.shown.say(f"Slurm does not answer ({error}). Jobs go on by themselves; it is asked again.")
-            self._silence = f"Slurm does not answer: {error}"
+                self.shown.say(f"{error}. Jobs go on by themselves; it is asked again.")
+            self._silence = str(error)
             return
         if self._silence:
             self.shown.say("Slurm answers again.")

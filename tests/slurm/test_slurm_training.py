@@ -106,8 +106,9 @@ def test_checkpoints_of_a_requeue_are_the_jobs_own(requeued: SlurmApp) -> None:
 
 def test_ranks_of_slurm_are_one_job_and_are_requeued_together(app: SlurmApp) -> None:
     app.training()
-    whole = app.folder / "whole"
-    with app.launch(*app.command("ill_rank=null,1", *DDP, script="train.py", out=whole)) as launched:
+    other = SlurmApp.on(app.cluster, app.folder.with_name("other"))
+    other.training()
+    with other.launch(*other.command("ill_rank=null,1", *DDP, script="train.py")) as launched:
         with _held(app, ("0-1",), *DDP) as interrupted:
             _warn(app, 0, "0-1")
             assert interrupted.wait(150) == 0, interrupted.output + app.logs()
@@ -120,8 +121,8 @@ def test_ranks_of_slurm_are_one_job_and_are_requeued_together(app: SlurmApp) -> 
     assert len({tuple(line[3:]) for line in told}) == 1 and told[0][3] == state["attempts"][0]["slurm_job"]
     assert [path.name for path in sorted(app.out.iterdir())] == [".sweep", "0", "multirun.yaml"]
     assert state["outcome"] == "completed" and len(state["attempts"]) == 2
-    assert _same(app.weights(app.out / "0"), app.weights(whole / "0"))
-    ill = job_states(whole)[1]
+    assert _same(app.weights(app.out / "0"), other.weights(other.out / "0"))
+    ill = job_states(other.out)[1]
     assert ill["outcome"] == "failed"
     assert "rank 1 failed: ValueError: rank 1 is ill" in ill["attempts"][-1]["reason"]
 
