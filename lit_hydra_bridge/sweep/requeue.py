@@ -15,6 +15,7 @@ import functools
 import json
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -108,9 +109,9 @@ class Signals:
         if not self.is_first:  # the first of the tasks ends us all; to end before it would look like a failure
             time.sleep(_MOST_WAITED_S)
             return 1
-        if self.asked in (None, signal.SIGTERM) or self._queue_again is None:
+        if self.asked == signal.SIGTERM and not _is_preempted():
             return 1
-        return self._queued_again(self.asked, self._queue_again)
+        return self._queued_again(self.usual, self._queue_again) if self._queue_again is not None else 1
 
     def _queued_again(self, number: int, queue: Callable[[int, Any], None]) -> int:
         from submitit.core.utils import UncompletedJobError
@@ -171,6 +172,17 @@ class Signals:
         if "signal_connector" in str(caller.f_globals.get("__name__")) and self.stopped is None:
             return  # a training: it saves after the step
         raise AskedToEnd(128 + number)
+
+
+def _is_preempted() -> bool:
+    """Tell whether SIGTERM was the beginning of a preemption's grace time: a job that ends then is not queued again."""
+    command = ["scontrol", "show", "job", "--oneliner", os.environ.get("SLURM_JOB_ID", "")]
+    try:
+        said = subprocess.run(command, capture_output=True, text=True, timeout=30, stdin=subprocess.DEVNULL).stdout
+    except (OSError, subprocess.SubprocessError):
+        return False
+    facts = dict(word.partition("=")[::2] for word in said.split())
+    return facts.get("JobState") == "RUNNING" and facts.get("PreemptTime", "None") not in ("None", "N/A", "Unknown")
 
 
 def trust(checkpoint: Path) -> None:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from lit_hydra_bridge.on_import import when_imported
+from lit_hydra_bridge.sweep.data_position import can_skip, skip_batches
 from lit_hydra_bridge.sweep.hpc_checkpoint import (
     Position,
     next_in,
@@ -134,8 +135,8 @@ class Training:
         resuming, skips = self._resuming, False
         if resuming is not None:
             restore_random_state(resuming.at_iter if resuming.batches else resuming.now)
-            if resuming.batches and (skips := _can_skip(fetcher)):
-                _skip_batches(fetcher, resuming)
+            if resuming.batches and (skips := can_skip(fetcher)):
+                skip_batches(fetcher, resuming)
         self._at_iter, self._is_first_batch = random_state(), True
         result = original()
         if resuming is not None and resuming.batches and not skips:
@@ -273,48 +274,3 @@ def _loaders(trainer: Any) -> list[Any]:
 
 def _is_same(one: dict[str, Any], other: dict[str, Any]) -> bool:
     return "torch" not in one or bool((one["torch"] == other["torch"]).all())
-
-
-def _skip_batches(fetcher: Any, position: Position) -> None:
-    """Let the data loaders begin after the batches that were done, in the epoch's own order."""
-    (loader,) = fetcher.combined_loader.flattened
-    if not isinstance(loader.batch_sampler, SkippingSampler):
-        # The loader's own __setattr__ refuses: it can't know that the length stays the same.
-        object.__setattr__(loader, "batch_sampler", SkippingSampler(loader.batch_sampler, position))
-
-
-def _can_skip(fetcher: Any) -> bool:
-    """Whether batches can be left out without being loaded."""
-    from torch.utils.data import DataLoader, IterableDataset
-
-    loaders = fetcher.combined_loader.flattened
-    return len(loaders) == 1 and all(
-        isinstance(loader, DataLoader)
-        and not isinstance(loader.dataset, IterableDataset)
-        and loader.batch_sampler is not None
-        for loader in loaders
-    )
-
-
-class SkippingSampler:
-    """A batch sampler that leaves out its first batches, the first time that it is asked."""
-
-    def __init__(self, sampler: Any, position: Position) -> None:
-        self._sampler, self._position = sampler, position
-        self._is_first = True
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.__dict__["_sampler"], name)
-
-    def __len__(self) -> int:
-        return len(self._sampler)
-
-    def __iter__(self) -> Iterator[Any]:
-        batches = iter(self._sampler)
-        if self._is_first:
-            self._is_first = False
-            for _ in range(self._position.batches):
-                next(batches, None)
-            # From here on data and training draw what they would have drawn.
-            restore_random_state(self._position.now)
-        yield from batches

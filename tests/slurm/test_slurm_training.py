@@ -149,3 +149,19 @@ def test_a_time_limit_of_slurms_own(whole: SlurmApp, app: SlurmApp) -> None:
     assert state["outcome"] == "completed" and len(state["attempts"]) == 2
     assert _steps(app.log()) == _steps(whole.log())
     assert _same(app.weights(app.out / "0"), app.weights(whole.out / "0"))
+
+
+def test_a_preempted_training_makes_room_and_goes_on(whole: SlurmApp, app: SlurmApp) -> None:
+    """Slurm sends SIGTERM at the beginning of the grace time, as it does for scancel."""
+    app.training()
+    with _held(app, ("1-2",)) as launched:
+        app.cluster.run("sbatch", "--partition=urgent", "--exclusive", "--output=/dev/null", "--wrap=sleep 1")
+        (attempt,) = job_states(app.out)[0]["attempts"]
+        preempted = ("scontrol", "show", "job", attempt["slurm_job"])
+        until(lambda: re.search(r"PreemptTime=2", app.cluster.run(*preempted)), "it is preempted")
+        (app.folder / "hold-1-2").unlink()
+        assert launched.wait(150) == 0, launched.output + app.logs()
+    (state,) = job_states(app.out).values()
+    first, second = state["attempts"]
+    assert "SIGTERM" in first["reason"] and "saved" in first["reason"] and first["slurm_job"] == second["slurm_job"]
+    assert _same(app.weights(app.out / "0"), whole.weights(whole.out / "0"))
