@@ -5,6 +5,9 @@ from pathlib import Path
 from setuptools import find_namespace_packages, setup
 
 LOGGERS = ["tensorboard", "wandb", "mlflow"]
+# Writes scripts for sbatch, hands Python functions to jobs, counts their time limits. Hydra's own launcher for Slurm
+# is built on it, so users know its settings.
+SLURM = ["submitit>=1.5"]
 
 setup(
     name="lit-hydra-bridge",
@@ -40,6 +43,7 @@ setup(
         "loggers": LOGGERS,
         # `lit-hydra report` puts its plotly.js into the page; what draws charts offline, and is kept well.
         "report": ["plotly>=6"],
+        "slurm": SLURM,
         "example": ["scikit-learn"],
         # For work on this package: the Makefile installs it under constraints.txt.
         "dev": [
@@ -60,6 +64,7 @@ setup(
             "pytest-xdist",
             "pytorch-lightning",
             "ruff",
+            *SLURM,
             "types-PyYAML",
         ],
     },

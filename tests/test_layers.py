@@ -105,6 +105,7 @@ def _imports(module: str, path: Path) -> Iterator[Import]:
     yield from walk(ast.parse(path.read_text(encoding="utf-8")), True)
 
 
+SETTINGS = {f"{OURS}.sweep.settings", f"{OURS}.sweep.slurm_settings"}
 MODULES = dict(_sources())
 IMPORTS = [found for module, path in MODULES.items() for found in _imports(module, path)]
 
@@ -171,12 +172,13 @@ def test_a_plugin_module_imports_next_to_nothing_when_it_is_loaded(module: str) 
     eager = {found.imported for found in IMPORTS if found.importer == module and found.eager}
     light = {name for name in eager if name.partition(".")[0] in {*sys.stdlib_module_names, "hydra", "omegaconf"}}
     # The settings are a dataclass that Hydra's config store must hold from the start; it imports as little.
-    assert eager - light <= {f"{OURS}.switch", f"{OURS}.sweep.settings"}
+    assert eager - light <= {f"{OURS}.switch", *SETTINGS}
 
 
 def test_the_launchers_settings_import_next_to_nothing() -> None:
-    eager = {found.imported for found in IMPORTS if found.importer == f"{OURS}.sweep.settings" and found.eager}
-    assert {name for name in eager if name.partition(".")[0] not in sys.stdlib_module_names} <= {f"{OURS}.errors"}
+    eager = {found.imported for found in IMPORTS if found.importer in SETTINGS and found.eager}
+    others = {name for name in eager if name.partition(".")[0] not in sys.stdlib_module_names}
+    assert others <= {f"{OURS}.errors", *SETTINGS}
 
 
 def test_hydra_plugins_stays_a_namespace() -> None:

@@ -117,6 +117,7 @@ BAD = {
     "preload": [7, [1]],
     "progress": ["loud", True],
     "output": ["nowhere"],
+    "strip_slurm": ["yes", None],
     "grace_s": [-1, None, float("inf")],
     "log_limit_mib": [0, "big"],
 }

@@ -1,4 +1,4 @@
-"""`hydra/launcher=lit_local`: the door to lit_hydra_bridge.sweep.
+"""`hydra/launcher=lit_local` and `lit_slurm`: the door to lit_hydra_bridge.sweep.
 
 Hydra executes this module at the start of every app on the machine, so it imports next to nothing.
 """
@@ -13,6 +13,7 @@ from hydra.errors import CompactHydraException
 from hydra.plugins.launcher import Launcher
 
 from lit_hydra_bridge.sweep.settings import LitLocalSettings
+from lit_hydra_bridge.sweep.slurm_settings import LitSlurmSettings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,10 +43,9 @@ class LitLocalLauncher(Launcher):  # type: ignore[misc]
             LauncherError: a setting makes no sense.
         """
         from lit_hydra_bridge.errors import SweepError
-        from lit_hydra_bridge.sweep.launch import make_sweep
 
         try:
-            self._sweep = make_sweep(hydra_context, task_function, config, self._given, _write_results)
+            self._sweep = self._make(hydra_context, task_function, config)
         except SweepError as error:
             raise LauncherError(str(error)) from None
 
@@ -63,6 +63,20 @@ class LitLocalLauncher(Launcher):  # type: ignore[misc]
         except SweepError as error:
             raise LauncherError(str(error)) from None
 
+    def _make(self, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> Sweep:
+        from lit_hydra_bridge.sweep.launch import make_sweep
+
+        return make_sweep(hydra_context, task_function, config, self._given, _write_results)
+
+
+class LitSlurmLauncher(LitLocalLauncher):
+    """Runs a multirun's jobs on a Slurm cluster, as one job array."""
+
+    def _make(self, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> Sweep:
+        from lit_hydra_bridge.sweep.slurm_sweep import make_slurm_sweep
+
+        return make_slurm_sweep(hydra_context, task_function, config, self._given, _write_results)
+
 
 def _write_results(folder: Path) -> None:
     """At a sweep's end, and not imported before: `sweep` itself knows nothing of tables."""
@@ -74,10 +88,9 @@ def _write_results(folder: Path) -> None:
 def _store() -> None:
     """Hydra executes plugin modules anew, and its newer versions warn of an entry that is there already."""
     launchers = ConfigStore.instance().repo.get("hydra", {}).get("launcher", {})
-    if "lit_local.yaml" not in launchers:
-        ConfigStore.instance().store(
-            group="hydra/launcher", name="lit_local", node=LitLocalSettings, provider="lit-hydra-bridge"
-        )
+    for name, node in (("lit_local", LitLocalSettings), ("lit_slurm", LitSlurmSettings)):
+        if f"{name}.yaml" not in launchers:
+            ConfigStore.instance().store(group="hydra/launcher", name=name, node=node, provider="lit-hydra-bridge")
 
 
 _store()

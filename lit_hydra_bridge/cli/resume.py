@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from pathlib import Path
 
 import click
 
@@ -13,12 +14,16 @@ from lit_hydra_bridge.cli.printing import printable
 @click.argument("folder", type=click.Path())
 @click.argument("overrides", nargs=-1)
 @click.option("--dry-run", is_flag=True, help="Only print the command.")
-def resume(folder: str, overrides: tuple[str, ...], dry_run: bool) -> None:
+@click.option("--cancel", is_flag=True, help="End the sweep instead: cancel all that it has at Slurm.")
+def resume(folder: str, overrides: tuple[str, ...], dry_run: bool, cancel: bool) -> None:
     """Go on with the sweep in FOLDER: its own folder, or that of one of its jobs.
 
     The command that launched it is run again, in the folder where it was run. Jobs that are completed are left alone,
     and what they returned reaches the sweeper as before; all others are run, from their last checkpoint where the
     app's config has an empty `ckpt_path`.
+
+    Jobs of hydra/launcher=lit_slurm go on without their launcher. Those that still wait or run are taken up again, and
+    only what is missing is submitted.
 
     OVERRIDES are added to the command; use them for the launcher's settings, such as hydra.launcher.n_jobs=4. What
     the jobs are given must stay the same.
@@ -28,12 +33,16 @@ def resume(folder: str, overrides: tuple[str, ...], dry_run: bool) -> None:
       lit-hydra resume multirun/2026-01-31/12-00-00
       lit-hydra resume . hydra.launcher.max_retries=2
       lit-hydra resume outputs/sweep --dry-run
+      lit-hydra resume outputs/sweep --cancel
 
     \b
     Exit code: that of the sweep; 2 if it can't be run.
     """
     from lit_hydra_bridge.sweep.resume import find_resumption, run
 
+    if cancel:
+        _cancel(folder)
+        return
     resumption = find_resumption(folder)
     command = " ".join([*map(shlex.quote, resumption.command), *map(shlex.quote, overrides)])
     line = f"cd {shlex.quote(resumption.identity.cwd)} && {command}"
@@ -45,3 +54,11 @@ def resume(folder: str, overrides: tuple[str, ...], dry_run: bool) -> None:
     )
     click.echo(printable(line), err=True)
     run(resumption, list(overrides))
+
+
+def _cancel(folder: str) -> None:
+    from lit_hydra_bridge.sweep.resume import sweep_above
+    from lit_hydra_bridge.sweep.slurm_cancel import cancel_sweep
+
+    count = cancel_sweep(sweep_above(Path(folder).absolute()), lambda text: click.echo(text, err=True))
+    click.echo(f"{count} jobs cancelled." if count else "There is no job of this sweep at Slurm any more.")

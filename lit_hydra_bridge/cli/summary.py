@@ -151,9 +151,19 @@ def _last_rows(record: RunRecord) -> Rows:
         ("full commit", (source.commit if source else None) or ""),
         ("remote", (source.remote if source else None) or ""),
         ("machine", f"{record.environment.host}  {record.environment.platform}"),
+        ("slurm", _slurm_job(record)),
         ("loggers", "\n".join(_logger(run) for run in record.loggers)),
         ("started from", "\n".join(_ancestor(ancestor) for ancestor in record.lineage)),
     ]
+
+
+def _slurm_job(record: RunRecord) -> str:
+    job = record.slurm
+    if job is None:
+        return ""
+    array = f"  {job.array_job_id}_{job.array_task_id} of an array" if job.array_job_id else ""
+    restarts = f"  queued again {job.restarts} times" if job.restarts else ""
+    return f"job {job.job_id}{array}  partition {job.partition}  {job.nodes or ''}{restarts}"
 
 
 def _logger(run: Any) -> str:

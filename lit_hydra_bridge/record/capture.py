@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from lit_hydra_bridge.record.composed_config import ConfigReading, as_config, read_config
+from lit_hydra_bridge.record.environment import read_slurm_job
 from lit_hydra_bridge.record.hydra_job import (
     bare_entry,
     has_hydra,
@@ -84,6 +85,7 @@ class JobCapture:
         self._absorbed = 0
         self._reading = self.attempt("config", self._read_config) or ConfigReading({}, {})
         self.hydra = self.attempt("hydra", self._read_hydra_job) if has_hydra(self.root) else None
+        self.slurm = self.attempt("slurm", lambda: read_slurm_job(os.environ))
         self.entry = self.attempt("entry", lambda: self._read_entry(is_hydra_job)) or bare_entry()
         # Last: from here on the redactor belongs to the look-up's thread.
         self._facts = ProcessFacts(
@@ -145,6 +147,7 @@ class JobCapture:
             hydra=self.hydra,
             entry=self.entry,
             source=source,
+            slurm=self.slurm,
             environment=environment,
             lineage=list(self.ancestors),
             gaps=list(self.gaps),

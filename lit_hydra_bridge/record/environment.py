@@ -1,4 +1,4 @@
-"""Python, platform, host, and the version of every installed package."""
+"""Python, platform, host, the version of every installed package, and the Slurm job if there is one."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import platform
 import re
 import socket
 import sys
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Final
 
-from lit_hydra_bridge.record.run_record import Environment
+from lit_hydra_bridge.record.run_record import Environment, SlurmJob
 
 _DIST_INFO: Final = re.compile(r"(?P<name>[^-]+)-(?P<version>[^-]+)\.dist-info")
 
@@ -22,6 +23,22 @@ def read_environment() -> Environment:
         platform=f"{sys.platform}-{platform.machine()}-{platform.release()}",
         host=socket.gethostname(),
         packages=installed_packages(),
+    )
+
+
+def read_slurm_job(variables: Mapping[str, str]) -> SlurmJob | None:
+    """Return what Slurm has told this process of its job; None outside of any."""
+    if "SLURM_JOB_ID" not in variables:
+        return None
+    restarts = variables.get("SLURM_RESTART_COUNT", "")
+    return SlurmJob(
+        job_id=variables["SLURM_JOB_ID"],
+        array_job_id=variables.get("SLURM_ARRAY_JOB_ID"),
+        array_task_id=variables.get("SLURM_ARRAY_TASK_ID"),
+        partition=variables.get("SLURM_JOB_PARTITION"),
+        nodes=variables.get("SLURM_JOB_NODELIST"),
+        cluster=variables.get("SLURM_CLUSTER_NAME"),
+        restarts=int(restarts) if restarts.isdigit() else 0,
     )
 
 

@@ -112,6 +112,22 @@ class Environment:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SlurmJob:
+    """The Slurm job in which the run took place."""
+
+    job_id: str
+    """Slurm's own number; in an array each job has one."""
+    array_job_id: str | None = None
+    array_task_id: str | None = None
+    partition: str | None = None
+    nodes: str | None = None
+    """As Slurm writes lists of nodes, such as `gpu[3-4,7]`."""
+    cluster: str | None = None
+    restarts: int = 0
+    """How often Slurm had queued it again."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Training:
     """What the Trainer was set to."""
 
@@ -174,6 +190,8 @@ class RunRecord:
     schema_version: int = SCHEMA_VERSION
     hydra: HydraJob | None = None
     source: SourceCode | None = None
+    slurm: SlurmJob | None = None
+    """None: it did not run in a Slurm job."""
     training: Training | None = None
     loggers: list[LoggerRun] = field(default_factory=list)
     lineage: list[Ancestor] = field(default_factory=list)

@@ -36,7 +36,7 @@ from lit_hydra_bridge.sweep.slots import SlotPool
 from lit_hydra_bridge.sweep.worker import JobSpec
 
 _TICK_S: Final = 0.25
-_RETRIED: Final = (Outcome.FAILED, Outcome.KILLED, Outcome.TIMED_OUT)
+RETRIED: Final = (Outcome.FAILED, Outcome.KILLED, Outcome.TIMED_OUT)
 
 
 @dataclass(kw_only=True)
@@ -144,7 +144,13 @@ class Batch:
         token = f"{self.token}:{number}:{len(plan.state.attempts) + 1};"
         frozen = str(self.folder.frozen_config(number))
         changes = job_environment.changes(
-            os.environ, slot, masks=self.masks, token=token, progress=str(plan.folder.progress), frozen_config=frozen
+            os.environ,
+            slot,
+            masks=self.masks,
+            token=token,
+            progress=str(plan.folder.progress),
+            frozen_config=frozen,
+            strip_slurm=self.settings.strip_slurm,
         )
         spec = JobSpec(
             state=replace(plan.state, attempts=(*plan.state.attempts, attempt)),
@@ -227,7 +233,7 @@ class Batch:
         for pid in running.ranks:
             self.reaper.forget(pid)
         tries = self._tries[state.number]
-        if state.outcome in _RETRIED and tries <= int(self.settings.max_retries) and not self._stopping:
+        if state.outcome in RETRIED and tries <= int(self.settings.max_retries) and not self._stopping:
             self._again.append((state.number, state.overrides, state))
             self.shown.retrying(state, running.plan.folder, tries + 1, int(self.settings.max_retries) + 1)
         else:

@@ -18,12 +18,13 @@ def newest_checkpoint(folder: Path) -> Path | None:
     """
     found = [path for path in folder.rglob("*.ckpt") if path.is_file() or (path / "meta.pt").is_file()]
     for path in sorted(found, key=lambda path: (path.stat().st_mtime_ns, path.name == "last.ckpt"), reverse=True):
-        if path.is_dir() or _can_go_on(path):
+        if path.is_dir() or can_go_on(path):
             return path
     return None
 
 
-def _can_go_on(path: Path) -> bool:
+def can_go_on(path: Path) -> bool:
+    """Tell whether a checkpoint is a whole file, with the optimizer's state in it."""
     try:
         with zipfile.ZipFile(path) as archive:
             name = next((name for name in archive.namelist() if name.endswith("/data.pkl")), None)

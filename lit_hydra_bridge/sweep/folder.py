@@ -136,6 +136,11 @@ class SweepFolder:
     def lock_file(self) -> Path:
         return self.own / "lock"
 
+    @property
+    def slurm(self) -> Path:
+        """What was submitted to Slurm; see slurm_folder.py."""
+        return self.own / "slurm"
+
     def frozen_config(self, number: int) -> Path:
         """A running job's config, for the ranks that it starts."""
         return self.own / f"config-{number}.pickle"
@@ -183,8 +188,11 @@ class SweepFolder:
         for path in self.own.glob("config-*.pickle"):
             path.unlink(missing_ok=True)
 
-    def lock(self) -> None:
+    def lock(self, wait_s: float = _WAIT_FOR_DYING_JOBS_S) -> None:
         """Take the folder for this launcher; a dead launcher's jobs are waited for.
+
+        Args:
+            wait_s: how long, at most.
 
         Raises:
             SweepFolderError: another launcher is at work in it.
@@ -193,7 +201,7 @@ class SweepFolder:
             handle = os.open(self.lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
             raise SweepFolderError(f"{self.lock_file}: it can't be opened ({error.strerror or error})") from None
-        deadline = time.monotonic() + _WAIT_FOR_DYING_JOBS_S
+        deadline = time.monotonic() + wait_s
         while not _try_lock(handle):
             holder = os.pread(handle, 200, 0).decode("utf-8", "replace")
             if _is_alive(holder) or time.monotonic() > deadline:

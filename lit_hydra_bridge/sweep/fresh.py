@@ -46,7 +46,7 @@ def run_packed_job(job: bytes, program: bytes, connection: socket.socket | None,
     seeded = RandomState().apply()
 
     def load() -> tuple[Program, Any]:
-        return _unpacked(program, seeded), loads(packed_config)
+        return unpacked(program, seeded), loads(packed_config)
 
     return worker.run(spec, load, seeded, connection)
 
@@ -55,10 +55,10 @@ def run_packed_rank(request: dict[str, Any], program: bytes) -> int:
     """Run a job's further rank in this process; return its exit code."""
     worker.enter_rank(request)
     RandomState().apply()
-    return worker.run_rank(request, lambda: _unpacked(program, {}))
+    return worker.run_rank(request, lambda: unpacked(program, {}))
 
 
-def _unpacked(packed: bytes, seeded: dict[str, str]) -> Program:
+def unpacked(packed: bytes, seeded: dict[str, str]) -> Program:
     """Import the app, restore what it had seeded before the launch, and note that in `seeded`."""
     packed_program = pickle.loads(packed)
     program: Program = packed_program.unpack()

@@ -108,11 +108,15 @@ def read_frozen_config(path: str) -> Any:
 
 def rank_config(path: str, local_rank: str) -> Any:
     """Return a job's config for one of its further ranks, as Lightning's command line would have it."""
+    return as_rank(read_frozen_config(path), local_rank)
+
+
+def as_rank(config: Any, rank: int | str) -> Any:
+    """Change a job's config into that of one of its further ranks, and return it."""
     from omegaconf import OmegaConf, open_dict, read_write
 
-    config = read_frozen_config(path)
     with read_write(config), open_dict(config):
-        OmegaConf.update(config, "hydra.job.name", f"train_ddp_process_{local_rank}")
+        OmegaConf.update(config, "hydra.job.name", f"train_ddp_process_{rank}")
         config.hydra.output_subdir = None  # the job has written it
     return config
 

@@ -56,7 +56,9 @@ class Attempt:
     host: str | None = None
     slot: Slot = Slot()
     start_method: str | None = None
-    """fork, forkserver or spawn."""
+    """fork, forkserver, spawn or slurm."""
+    slurm_job: str | None = None
+    """Slurm's id of it, as squeue shows it; the attempts at one that was queued again have the same."""
     seeded: dict[str, str] = field(default_factory=dict)
     """For random, numpy and torch: `afresh`, or `by the app` whose state was kept."""
     resumed_from: str | None = None

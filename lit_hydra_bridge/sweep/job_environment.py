@@ -25,6 +25,14 @@ _RENDEZVOUS: Final = (
     "GROUP_WORLD_SIZE", "ROLE_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT",
 )  # fmt: skip
 
+# What has nothing to do with ranks: where Slurm's configuration is, and a folder for a job's temporary files.
+_NOT_OF_ALLOCATION: Final = ("SLURM_CONF", "SLURM_TMPDIR")
+
+
+def allocation_names(environment: Mapping[str, str]) -> list[str]:
+    """Return the variables by which Slurm tells a process of its allocation and its rank."""
+    return [name for name in environment if name.startswith("SLURM_") and name not in _NOT_OF_ALLOCATION]
+
 
 def own_threads(environment: Mapping[str, str]) -> int | None:
     """Return the number of threads that the user's own environment asks for."""
@@ -33,7 +41,14 @@ def own_threads(environment: Mapping[str, str]) -> int | None:
 
 
 def changes(
-    base: Mapping[str, str], slot: Slot, *, masks: list[str], token: str, progress: str, frozen_config: str
+    base: Mapping[str, str],
+    slot: Slot,
+    *,
+    masks: list[str],
+    token: str,
+    progress: str,
+    frozen_config: str,
+    strip_slurm: bool = False,
 ) -> dict[str, str | None]:
     """Return what is set (or, with None, removed) in a job's environment.
 
@@ -44,8 +59,10 @@ def changes(
         token: names the job.
         progress: where the training's progress is written.
         frozen_config: where the job's config is written for its ranks.
+        strip_slurm: whether the job is to know nothing of the allocation that it runs in.
     """
-    gone = [name for name in base if name in _RENDEZVOUS or name.startswith(("TORCHELASTIC_", "TORCH_NCCL_ASYNC_"))]
+    gone = allocation_names(base) if strip_slurm else []
+    gone += [name for name in base if name in _RENDEZVOUS or name.startswith(("TORCHELASTIC_", "TORCH_NCCL_ASYNC_"))]
     threads = {name: str(slot.threads) for name in THREADS if own_threads(base) != slot.threads or name not in base}
     return {
         **dict.fromkeys(gone),

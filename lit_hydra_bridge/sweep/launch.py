@@ -6,6 +6,8 @@
     local.py    job processes on this machine
     shown.py    what a person sees, through board.py
 
+slurm_sweep.py is the same for jobs that run at Slurm.
+
 Configs are frozen when the launcher is set up (compose.py).
 """
 
@@ -22,7 +24,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from lit_hydra_bridge.errors import SweepFolderError, SweepSettingsError
 from lit_hydra_bridge.sweep import job_environment, machine
@@ -30,7 +32,7 @@ from lit_hydra_bridge.sweep.batch import Batch, Signals
 from lit_hydra_bridge.sweep.board.board import make_board, print_summary
 from lit_hydra_bridge.sweep.command import program_name, sweep_command
 from lit_hydra_bridge.sweep.compose import FrozenConfigs
-from lit_hydra_bridge.sweep.folder import SweepFolder, SweepIdentity
+from lit_hydra_bridge.sweep.folder import JobFolder, SweepFolder, SweepIdentity
 from lit_hydra_bridge.sweep.job import JobState, Outcome
 from lit_hydra_bridge.sweep.local import Starter, make_starter
 from lit_hydra_bridge.sweep.plan import Planner
@@ -65,11 +67,9 @@ def make_sweep(
     Raises:
         SweepError: a setting makes no sense, or the folder can't be this sweep's.
     """
-    from hydra.core.utils import setup_globals
     from omegaconf import OmegaConf
 
-    setup_globals()
-    plain: Any = OmegaConf.to_container(OmegaConf.create(given), resolve=True)
+    plain = plain_settings(given)
     # An interpolation there is each job's own, and is read from its config.
     raw = OmegaConf.to_container(master.hydra.launcher, resolve=False)
     if isinstance(raw, dict) and "${" in str(raw.get("devices_per_job")):
@@ -78,6 +78,32 @@ def make_sweep(
     sweep = Sweep(program, master, checked(plain), write_results)
     sweep.prepare_folder()
     return sweep
+
+
+def plain_settings(given: dict[str, Any]) -> dict[str, Any]:
+    """Return a launcher's settings as plain data."""
+    from hydra.core.utils import setup_globals
+    from omegaconf import OmegaConf
+
+    setup_globals()
+    plain: Any = OmegaConf.to_container(OmegaConf.create(given), resolve=True)
+    return dict(plain)
+
+
+class EndedBatch(Protocol):
+    """What is left of a batch, wherever its jobs ran."""
+
+    @property
+    def jobs(self) -> Sequence[tuple[int, Sequence[str]]]:
+        """Number and overrides of each."""
+
+    @property
+    def ended(self) -> dict[int, tuple[JobState, JobFolder | None]]:
+        """By number: what each job came to, and where."""
+
+    @property
+    def stopped_by(self) -> int | None:
+        """The signal that has ended the launcher."""
 
 
 class Sweep:
@@ -90,21 +116,20 @@ class Sweep:
         write_results: see `make_sweep`.
     """
 
+    _settings: Any
+
     def __init__(
-        self,
-        program: Program,
-        master: Any,
-        settings: LitLocalSettings,
-        write_results: Callable[[Path], object] | None = None,
+        self, program: Program, master: Any, settings: Any, write_results: Callable[[Path], object] | None = None
     ) -> None:
         self._program, self._master, self._settings = program, master, settings
         self._folder = SweepFolder(Path(os.path.abspath(str(master.hydra.sweep.dir))))
-        self._devices = _devices(settings)
+        self._devices = self._find_devices()
         self._server: Starter | None = None
         self._planner: Planner | None = None
         self._shown: Shown | None = None
         self._summarised = 0
         self._results_writer = write_results if settings.results_csv else None
+        self._is_open = False
         self._reaper: Reaper | None = None
         self._held = ExitStack()
         """The lock, the reaper and the forkserver, until the sweep is over."""
@@ -128,9 +153,8 @@ class Sweep:
             SystemExit: a signal has ended the sweep.
         """
         jobs = [(first + i, tuple(overrides)) for i, overrides in enumerate(job_overrides)]
-        pool = self._pool(len(jobs))
         try:
-            batch = self._run_batch(jobs, pool)
+            batch = self._run_batch(jobs)
             self._show_end(batch)
         except BaseException:
             if self._reaper is not None:
@@ -143,10 +167,17 @@ class Sweep:
         """Let go of the sweep's folder and of all processes."""
         self._held.close()
         self._reaper = self._server = None
+        self._is_open = False
 
-    def _run_batch(self, jobs: list[tuple[int, tuple[str, ...]]], pool: SlotPool) -> Batch:
+    def _find_devices(self) -> list[str]:
+        return _devices(self._settings)
+
+    def _run_batch(self, jobs: list[tuple[int, tuple[str, ...]]]) -> EndedBatch:
+        pool = self._pool(len(jobs))
         self._configure_log()
-        planner, shown, reaper = self._opened()
+        planner, shown = self._opened()
+        reaper = self._reaper
+        assert reaper is not None
         log.info(f"Launching {len(jobs)} jobs locally, {min(pool.n_jobs, len(jobs))} at a time, in {self._folder.path}")
         with ExitStack() as stack:
             signals = stack.enter_context(Signals())
@@ -199,9 +230,9 @@ class Sweep:
             threads=settings.threads_per_job or job_environment.own_threads(os.environ),
         )
 
-    def _opened(self) -> tuple[Planner, Shown, Reaper]:
+    def _opened(self) -> tuple[Planner, Shown]:
         """Take the sweep's folder, once it is certain that it is this sweep's."""
-        if self._reaper is None:
+        if not self._is_open:
             self._folder.prepare()
             self._folder.lock()
             self._held.callback(self._folder.unlock)
@@ -210,11 +241,20 @@ class Sweep:
             except BaseException:
                 self._held.close()
                 raise
-            self._reaper = Reaper(self._token, self._folder.lock_handle)
-            self._held.callback(self._reaper.close)
+            self._begin()
+            self._is_open = True
             atexit.register(self._at_exit)
         assert self._planner is not None and self._shown is not None
-        return self._planner, self._shown, self._reaper
+        return self._planner, self._shown
+
+    def _begin(self) -> None:
+        """Have somebody who ends what is left, should this process die."""
+        if self._folder.slurm.exists():
+            from lit_hydra_bridge.sweep.slurm_cancel import refuse_if_alive
+
+            refuse_if_alive(self._folder)
+        self._reaper = Reaper(self._token, self._folder.lock_handle)
+        self._held.callback(self._reaper.close)
 
     def _identified(self) -> tuple[Planner, Shown]:
         ours, is_there = self._checked_identity()
@@ -290,7 +330,7 @@ class Sweep:
         self.close()
         self._summarise()
 
-    def _show_end(self, batch: Batch) -> None:
+    def _show_end(self, batch: EndedBatch) -> None:
         """A signal ends the sweep here; else a sweep of one batch is over, and others tell at their end."""
         number = batch.stopped_by
         sweeper = self._master.hydra.get("sweeper") or {}
@@ -299,10 +339,13 @@ class Sweep:
             self.close()
             self._summarise()
         if number is not None:
-            left = len(batch.jobs) - sum(state.outcome is Outcome.COMPLETED for state, _ in batch.ended.values())
-            command = shlex.join(["lit-hydra", "resume", str(self._folder.path)])
-            print(f"{left} of {len(batch.jobs)} jobs are left. To go on: {command}", file=sys.stderr)
+            self._say_how_to_go_on(batch)
             raise SystemExit(128 + number)
+
+    def _say_how_to_go_on(self, batch: Any) -> None:
+        left = len(batch.jobs) - sum(state.outcome is Outcome.COMPLETED for state, _ in batch.ended.values())
+        command = shlex.join(["lit-hydra", "resume", str(self._folder.path)])
+        print(f"{left} of {len(batch.jobs)} jobs are left. To go on: {command}", file=sys.stderr)
 
     def _summarise(self) -> None:
         shown = self._shown
@@ -323,7 +366,7 @@ class Sweep:
         except Exception as error:
             log.warning(f"{self._folder.path}: results.csv can't be written ({type(error).__name__}: {error})")
 
-    def _job_return(self, batch: Batch, number: int, overrides: tuple[str, ...]) -> Any:
+    def _job_return(self, batch: EndedBatch, number: int, overrides: tuple[str, ...]) -> Any:
         assert self._planner is not None
         planner = self._planner
         found = batch.ended.get(number)

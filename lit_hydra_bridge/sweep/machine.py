@@ -12,6 +12,8 @@ from typing import Final
 
 # In the order in which a user's own mask counts. The second and third are ROCm's.
 MASKS: Final = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES")
+# What Slurm says of an allocation's accelerators, where it does not set a mask; of a step's before those of the whole.
+_ALLOCATED: Final = ("SLURM_STEP_GPUS", "SLURM_JOB_GPUS")
 _CGROUPS: Final = Path("/sys/fs/cgroup")
 
 
@@ -20,7 +22,7 @@ def visible_devices(environment: Mapping[str, str]) -> list[str]:
 
     Nothing of torch or CUDA is called: a process that has asked CUDA once can't be forked any more.
     """
-    for mask in MASKS:
+    for mask in (*MASKS, *_ALLOCATED):
         if mask in environment:
             return _ids(environment[mask])
     return [str(index) for index in range(_nvidia_devices() or _rocm_devices())]
@@ -66,13 +68,26 @@ def interpreter() -> str:
 
 
 def usable_cores() -> int:
-    """Return how many CPU cores this process may keep busy: its affinity, and its control group's quota."""
+    """Return how many CPU cores this process may keep busy: by its affinity, its control group's quota, and Slurm."""
     try:
         cores = len(os.sched_getaffinity(0))
     except AttributeError:  # not on Linux
         cores = os.cpu_count() or 1
     quota = _quota()
-    return max(1, min(cores, int(quota + 0.5)) if quota is not None else cores)
+    limits = [cores, *([int(quota + 0.5)] if quota is not None else []), *_allocated_cores(os.environ)]
+    return max(1, min(limits))
+
+
+def _allocated_cores(environment: Mapping[str, str]) -> list[int]:
+    """Return the number of cores that a Slurm allocation has on this node; not every cluster binds a process to them.
+
+    salloc and sbatch tell of all nodes, as in `4(x2),2`: those of the first are taken.
+    """
+    if "SLURM_JOB_ID" not in environment:
+        return []
+    names = ("SLURM_CPUS_ON_NODE", "SLURM_JOB_CPUS_PER_NODE")
+    found = next((re.match(r"\d+", environment[name]) for name in names if name in environment), None)
+    return [int(found[0])] if found and int(found[0]) else []
 
 
 def _quota() -> float | None:

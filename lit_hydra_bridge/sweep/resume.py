@@ -33,7 +33,7 @@ def find_resumption(path: str | os.PathLike[str]) -> Resumption:
     Raises:
         SweepFolderError: there is no sweep, or its command is not known.
     """
-    folder = _sweep_above(Path(os.path.abspath(path)))
+    folder = sweep_above(Path(os.path.abspath(path)))
     identity = folder.read_identity()
     assert identity is not None
     if not identity.command:
@@ -68,7 +68,12 @@ def _command(identity: SweepIdentity, folder: Path) -> list[str]:
     return command if identity.settings.get("resume", True) else [*command, "hydra.launcher.resume=true"]
 
 
-def _sweep_above(path: Path) -> SweepFolder:
+def sweep_above(path: Path) -> SweepFolder:
+    """Return the sweep in a folder, or in one above it.
+
+    Raises:
+        SweepFolderError: there is none.
+    """
     if not path.exists():
         raise SweepFolderError(f"{path}: there is no such folder")
     for place in (path, *path.parents):
@@ -76,7 +81,7 @@ def _sweep_above(path: Path) -> SweepFolder:
         if folder.identity_file.exists():
             return folder
     raise SweepFolderError(
-        f"{path}: it is not the folder of a sweep that hydra/launcher=lit_local has launched: it has no "
+        f"{path}: it is not the folder of a sweep that one of our launchers has run: it has no "
         f"{SweepFolder(path).identity_file.relative_to(path)}"
     )
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Final
 
 from lit_hydra_bridge.progress import Progress, read_progress
@@ -41,8 +42,7 @@ class Running:
     reader: LogReader | None = None
     """Of its log, where that is shown."""
     _rest: bytes = b""
-    _progress: Progress | None = None
-    _progress_time: int = 0
+    _progress: ProgressFile = field(default_factory=lambda: ProgressFile())
 
     @property
     def number(self) -> int:
@@ -50,14 +50,19 @@ class Running:
         return self.plan.state.number
 
     @property
+    def state(self) -> JobState:
+        """The job's, with the attempts before this one."""
+        return self.plan.state
+
+    @property
+    def place(self) -> str:
+        """Where it runs, for people."""
+        return str(self.attempt.slot)
+
+    @property
     def progress(self) -> Progress | None:
         """How far the job is, by what it has written last."""
-        path = self.plan.folder.progress
-        with suppress(OSError):
-            changed = path.stat().st_mtime_ns
-            if changed != self._progress_time:
-                self._progress_time, self._progress = changed, read_progress(path)
-        return self._progress
+        return self._progress.read(self.plan.folder.progress)
 
     def messages(self) -> Iterator[dict[str, Any]]:
         """Give what the job has sent; ends the connection where the job has."""
@@ -122,16 +127,41 @@ class Running:
         return Outcome.FAILED, f"its process {_ended_with(status)} before the task returned{self._tail()}"
 
     def _tail(self) -> str:
-        """The last lines that the job has printed, in one."""
-        try:
-            with self.plan.folder.log.open("rb") as file:
-                file.seek(0, os.SEEK_END)
-                file.seek(max(0, file.tell() - _TAIL_BYTES))
-                lines = file.read().decode("utf-8", "replace").strip().splitlines()
-        except OSError:
-            return ""
-        kept = " / ".join(line.strip()[:200] for line in lines[-_TAIL_LINES:] if line.strip())
-        return f"; it last printed: {kept}" if kept else "; it has printed nothing"
+        return last_printed(self.plan.folder.log)
+
+
+@dataclass
+class ProgressFile:
+    """A job's progress file, read when it has changed."""
+
+    _read: Progress | None = None
+    _time: int = 0
+
+    def read(self, path: Path) -> Progress | None:
+        """Return what it says."""
+        with suppress(OSError):
+            changed = path.stat().st_mtime_ns
+            if changed != self._time:
+                self._time, self._read = changed, read_progress(path)
+        return self._read
+
+
+def last_printed(log: Path) -> str:
+    """Return the last lines that a job has printed, in one."""
+    try:
+        with log.open("rb") as file:
+            file.seek(0, os.SEEK_END)
+            file.seek(max(0, file.tell() - _TAIL_BYTES))
+            return in_one_line(file.read().decode("utf-8", "replace"))
+    except OSError:
+        return ""
+
+
+def in_one_line(text: str) -> str:
+    """Return the last lines of a text in one, as evidence."""
+    lines = text.strip().splitlines()[-_TAIL_LINES:]
+    kept = " / ".join(line.strip()[:200] for line in lines if line.strip())
+    return f"; it last printed: {kept}" if kept else "; it has printed nothing"
 
 
 def _ended_with(status: int) -> str:

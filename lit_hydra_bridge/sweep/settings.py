@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from lit_hydra_bridge.errors import SweepSettingsError
 
@@ -51,27 +51,42 @@ class LitLocalSettings:
     output: Any = "auto"
     # Whether the sweep's folder gets results.csv at its end: a line a job.
     results_csv: Any = True
+    # Whether jobs are without the SLURM_* variables of an allocation that the sweep runs in: with them, Lightning takes
+    # each for a rank that srun has started.
+    strip_slurm: Any = True
     # Seconds that a job has to end by itself when it is asked to.
     grace_s: Any = 30.0
     # The most that a job's log may take on disk, in MiB; more is left out of its middle.
     log_limit_mib: Any = 256
 
 
+Settings = TypeVar("Settings")
+Rule = tuple[Callable[[Any], bool], str]
+"""Whether a value makes sense, and what would."""
+
+
 def checked(given: Mapping[str, Any]) -> LitLocalSettings:
-    """Return the settings, each checked.
+    """Return lit_local's settings, each checked; see `checked_by`."""
+    return checked_by(_RULES, LitLocalSettings, given)
+
+
+def checked_by(rules: Mapping[str, Rule], kind: type[Settings], given: Mapping[str, Any]) -> Settings:
+    """Return a launcher's settings, each checked.
 
     Args:
+        rules: by name; what has none may be anything.
+        kind: the launcher's dataclass.
         given: name -> value, as plain data.
 
     Raises:
         SweepSettingsError: a name is unknown, or a value makes no sense; the message says what would.
     """
-    known = {field.name for field in fields(LitLocalSettings)} - {"_target_"}
+    known = {field.name for field in fields(kind)} - {"_target_"}  # type: ignore[arg-type]
     for name in given:
         if name not in known:
             raise SweepSettingsError(f"hydra.launcher has no setting {name!r}; it has {', '.join(sorted(known))}")
-    settings = LitLocalSettings(**given)
-    for name, (is_good, expected) in _RULES.items():
+    settings = kind(**given)
+    for name, (is_good, expected) in rules.items():
         value = getattr(settings, name)
         if not is_good(value):
             raise SweepSettingsError(f"hydra.launcher.{name}={value!r}: expected {expected}")
@@ -107,19 +122,21 @@ def needed_devices(value: Any, count: int) -> float:
     return float(number)
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """A finite number, and no bool."""
     return isinstance(value, int | float) and not isinstance(value, bool) and value == value and abs(value) != _INFINITE
 
 
 _INFINITE: Final = float("inf")
 
 
-def _is_count(value: Any, least: int) -> bool:
+def is_count(value: Any, least: int) -> bool:
+    """A whole number from `least` on."""
     return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
 def _is_share_or_count(value: Any) -> bool:
-    return _is_number(value) and (0 <= value < 1 or float(value).is_integer()) and value >= 0
+    return is_number(value) and (0 <= value < 1 or float(value).is_integer()) and value >= 0
 
 
 def _is_devices(value: Any) -> bool:
@@ -128,14 +145,16 @@ def _is_devices(value: Any) -> bool:
         return (
             bool(ids) and all(ids) and len(set(ids)) == len(ids) and not any(isinstance(item, bool) for item in value)
         )
-    return _is_count(value, 0) or (isinstance(value, str) and bool(value.strip()))
+    return is_count(value, 0) or (isinstance(value, str) and bool(value.strip()))
 
 
-def _or_null(rule: Callable[[Any], bool]) -> Callable[[Any], bool]:
+def or_null(rule: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    """Let null pass as well."""
     return lambda value: value is None or rule(value)
 
 
-def _one_of(names: tuple[str, ...]) -> tuple[Callable[[Any], bool], str]:
+def one_of(names: tuple[str, ...]) -> Rule:
+    """One of several words."""
     return (lambda value: isinstance(value, str) and value in names), f"one of {', '.join(names)}"
 
 
@@ -143,19 +162,20 @@ def _is_module_list(value: Any) -> bool:
     return value == "auto" or (isinstance(value, list | tuple) and all(isinstance(item, str) for item in value))
 
 
-_RULES: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
-    "n_jobs": (_or_null(lambda value: _is_count(value, 1)), "a whole number from 1, or null for as many as fit"),
-    "devices": (_or_null(_is_devices), "a count, a list of different ids such as [0,1], or null for all"),
-    "threads_per_job": (_or_null(lambda value: _is_count(value, 1)), "a whole number from 1, or null"),
-    "timeout_min": (_or_null(lambda value: _is_number(value) and value > 0), "minutes, more than 0, or null"),
-    "max_retries": (lambda value: _is_count(value, 0), "a whole number from 0"),
-    "on_failure": _one_of(ON_FAILURE),
+_RULES: Final[dict[str, Rule]] = {
+    "n_jobs": (or_null(lambda value: is_count(value, 1)), "a whole number from 1, or null for as many as fit"),
+    "devices": (or_null(_is_devices), "a count, a list of different ids such as [0,1], or null for all"),
+    "threads_per_job": (or_null(lambda value: is_count(value, 1)), "a whole number from 1, or null"),
+    "timeout_min": (or_null(lambda value: is_number(value) and value > 0), "minutes, more than 0, or null"),
+    "max_retries": (lambda value: is_count(value, 0), "a whole number from 0"),
+    "on_failure": one_of(ON_FAILURE),
     "resume": (lambda value: isinstance(value, bool), "true or false"),
-    "start_method": _one_of(START_METHODS),
+    "start_method": one_of(START_METHODS),
     "preload": (_is_module_list, "auto, or a list of modules such as [torch,lightning.pytorch]"),
-    "progress": _one_of(PROGRESS),
-    "output": _one_of(OUTPUT),
+    "progress": one_of(PROGRESS),
+    "strip_slurm": (lambda value: isinstance(value, bool), "true or false"),
+    "output": one_of(OUTPUT),
     "results_csv": (lambda value: isinstance(value, bool), "true or false"),
-    "grace_s": (lambda value: _is_number(value) and value >= 0, "seconds, 0 or more"),
-    "log_limit_mib": (lambda value: _is_number(value) and value >= 1, "MiB, 1 or more"),
+    "grace_s": (lambda value: is_number(value) and value >= 0, "seconds, 0 or more"),
+    "log_limit_mib": (lambda value: is_number(value) and value >= 1, "MiB, 1 or more"),
 }

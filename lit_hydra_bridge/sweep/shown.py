@@ -6,13 +6,37 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+from lit_hydra_bridge.progress import Progress
 from lit_hydra_bridge.sweep.board.board import Board
 from lit_hydra_bridge.sweep.board.state import EndedRow, RunningRow, Snapshot
 from lit_hydra_bridge.sweep.folder import JobFolder
 from lit_hydra_bridge.sweep.job import JobState, Outcome
-from lit_hydra_bridge.sweep.running import Running
+
+
+class Watched(Protocol):
+    """A job that runs, whoever runs it."""
+
+    @property
+    def state(self) -> JobState:
+        """With the attempts before this one."""
+
+    @property
+    def place(self) -> str:
+        """Where it runs, for people."""
+
+    @property
+    def started(self) -> float:
+        """By the monotonic clock."""
+
+    @property
+    def asked(self) -> tuple[Outcome, str] | None:
+        """Why it was asked to end."""
+
+    @property
+    def progress(self) -> Progress | None:
+        """How far it is."""
 
 
 @dataclass
@@ -52,7 +76,7 @@ class Shown:
         """The batch has ended."""
         self.board.stop()
 
-    def started(self, running: Running) -> None:
+    def started(self, running: Watched) -> None:
         """A job's process has begun."""
         self.board.started(self._running_row(running))
 
@@ -79,7 +103,7 @@ class Shown:
             self._failures.append(row)
         self.board.ended(row)
 
-    def update(self, running: Sequence[Running], waiting: int, stopping: str) -> None:
+    def update(self, running: Sequence[Watched], waiting: int, stopping: str) -> None:
         """Show this moment, if it is time."""
         self.board.update(self._snapshot(running, waiting, stopping))
 
@@ -91,7 +115,7 @@ class Shown:
         """Show a line that a job has printed."""
         self.board.output(number, line)
 
-    def _snapshot(self, running: Sequence[Running], waiting: int, stopping: str) -> Snapshot:
+    def _snapshot(self, running: Sequence[Watched], waiting: int, stopping: str) -> Snapshot:
         counts = self._counts
         return Snapshot(
             folder=str(self.folder),
@@ -108,7 +132,7 @@ class Shown:
             notice=stopping,
         )
 
-    def _remaining_s(self, running: Sequence[Running], waiting: int) -> float | None:
+    def _remaining_s(self, running: Sequence[Watched], waiting: int) -> float | None:
         """Every job takes what those that have ended took; those that run have a part of it behind them."""
         ended = len(self.rows) - self._skipped
         if not ended or not (running or waiting):
@@ -118,13 +142,13 @@ class Shown:
         left = sum(max(0.0, mean - (now - each.started)) for each in running)
         return (waiting * mean + left) / min(self._jobs_at_a_time, max(1, waiting + len(running)))
 
-    def _running_row(self, running: Running) -> RunningRow:
+    def _running_row(self, running: Watched) -> RunningRow:
         return RunningRow(
-            number=running.number,
-            overrides=self._varying(running.plan.state.overrides),
-            slot=str(running.attempt.slot),
+            number=running.state.number,
+            overrides=self._varying(running.state.overrides),
+            slot=running.place,
             seconds=time.monotonic() - running.started,
-            attempt=len(running.plan.state.attempts) + 1,
+            attempt=len(running.state.attempts) + 1,
             state="asked to end" if running.asked else "running",
             progress=running.progress,
         )

@@ -47,6 +47,9 @@ _LARGEST_ERROR: Final = 1 << 20
 class AskedToEnd(SystemExit):
     """SIGTERM reached the job where nothing of Lightning's takes it."""
 
+    reason: str | None = None
+    """What was done about it, if anything."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class JobSpec:
@@ -208,15 +211,31 @@ def enter_rank(request: dict[str, Any]) -> None:
 
 def run_rank(request: dict[str, Any], load: Callable[[], Program], controller: Any = None) -> int:
     """Run the task as a further rank, with the job's own config; return the exit code."""
+    return run_as_rank(load, lambda: rank_config(request["config"], os.environ["LOCAL_RANK"]), controller)
+
+
+def run_as_rank(
+    load: Callable[[], Program],
+    config: Callable[[], Any],
+    controller: Any = None,
+    tell: Callable[[BaseException], object] = lambda error: None,
+) -> int:
+    """Run the task as a further rank; return the exit code.
+
+    Args:
+        load, config: give the program, and the rank's config.
+        controller: threadpoolctl's, for libraries that are loaded.
+        tell: is told what the task has raised.
+    """
     job_environment.limit_threads(int(os.environ.get("OMP_NUM_THREADS", "1")), controller)
     try:
-        program = load()
-        done = _run_as_hydra_does(program, rank_config(request["config"], os.environ["LOCAL_RANK"]))
+        done = _run_as_hydra_does(load(), config())
         _ = done.return_value
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
-    except BaseException:
+    except BaseException as error:
         traceback.print_exc()
+        tell(error)
         return 1
     return 0
 
@@ -274,6 +293,8 @@ def _short(value: Any) -> str:
 
 def _failed(state: JobState, error: BaseException, done: Any = None) -> JobState:
     text = "".join(traceback.format_exception(error))
+    if isinstance(error, AskedToEnd) and error.reason:
+        return _ended(state, Outcome.INTERRUPTED, reason=error.reason)
     if isinstance(error, AskedToEnd | KeyboardInterrupt):
         return _ended(state, Outcome.INTERRUPTED, reason=f"{type(error).__name__}", text=text)
     if isinstance(error, SystemExit):

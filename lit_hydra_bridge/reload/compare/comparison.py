@@ -259,6 +259,7 @@ def _run_facts(record: RunRecord) -> dict[str, Any]:
         "cwd": record.entry.cwd,
         "branch": source and source.branch,
         "remote": source and source.remote,
+        "slurm": record.slurm and dataclasses.asdict(record.slurm),
         **{name: job and getattr(job, name) for name in _JOB_FACTS},
     }
     return {name: value for name, value in facts.items() if value is not None}

@@ -33,7 +33,7 @@ _MIN_HOST: Final = 3
 
 
 def private_record(record: RunRecord) -> RunRecord:
-    """Return a record without host, user, absolute paths, command line, git diff, branch and remote."""
+    """Return a record without host, Slurm job, user, absolute paths, command line, git diff, branch and remote."""
     scrub = _Scrubber(record)
     return replace(
         record,
@@ -48,6 +48,7 @@ def private_record(record: RunRecord) -> RunRecord:
         ),
         environment=replace(record.environment, host="", platform=record.environment.platform.partition("-")[0]),
         hydra=record.hydra and _hydra_job(record.hydra, scrub),
+        slurm=None,
         source=record.source and SourceCode(commit=record.source.commit, dirty=record.source.dirty),
         loggers=[LoggerRun(kind=run.kind) for run in record.loggers],
         lineage=[_ancestor(ancestor, scrub) for ancestor in record.lineage],
