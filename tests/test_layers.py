@@ -105,7 +105,7 @@ def _imports(module: str, path: Path) -> Iterator[Import]:
     yield from walk(ast.parse(path.read_text(encoding="utf-8")), True)
 
 
-SETTINGS = {f"{OURS}.sweep.settings", f"{OURS}.sweep.slurm_settings"}
+SETTINGS = {f"{OURS}.sweep.settings", f"{OURS}.sweep.slurm.settings"}
 MODULES = dict(_sources())
 IMPORTS = [found for module, path in MODULES.items() for found in _imports(module, path)]
 

@@ -10,11 +10,11 @@ import torch
 from torch.utils.data import BatchSampler, RandomSampler
 
 from lit_hydra_bridge.sweep import machine
-from lit_hydra_bridge.sweep.data_position import SkippingSampler
 from lit_hydra_bridge.sweep.folder import SweepFolder
-from lit_hydra_bridge.sweep.hpc_checkpoint import Position, next_in, random_state, restore_random_state
 from lit_hydra_bridge.sweep.job_environment import allocation_names
-from lit_hydra_bridge.sweep.slurm_folder import SubmittedJob, new_submission, newest_submission_of, submissions
+from lit_hydra_bridge.sweep.slurm.data_position import SkippingSampler
+from lit_hydra_bridge.sweep.slurm.folder import SubmittedJob, new_submission, newest_submission_of, submissions
+from lit_hydra_bridge.sweep.slurm.hpc_checkpoint import Position, next_in, random_state, restore_random_state
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from hydra.errors import CompactHydraException
 from hydra.plugins.launcher import Launcher
 
 from lit_hydra_bridge.sweep.settings import LitLocalSettings
-from lit_hydra_bridge.sweep.slurm_settings import LitSlurmSettings
+from lit_hydra_bridge.sweep.slurm.settings import LitSlurmSettings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,7 +64,7 @@ class LitLocalLauncher(Launcher):  # type: ignore[misc]
             raise LauncherError(str(error)) from None
 
     def _make(self, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> Sweep:
-        from lit_hydra_bridge.sweep.launch import make_sweep
+        from lit_hydra_bridge.sweep.local_sweep import make_sweep
 
         return make_sweep(hydra_context, task_function, config, self._given, _write_results)
 
@@ -73,7 +73,7 @@ class LitSlurmLauncher(LitLocalLauncher):
     """Runs a multirun's jobs on a Slurm cluster, as one job array."""
 
     def _make(self, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> Sweep:
-        from lit_hydra_bridge.sweep.slurm_sweep import make_slurm_sweep
+        from lit_hydra_bridge.sweep.slurm.sweep import make_slurm_sweep
 
         return make_slurm_sweep(hydra_context, task_function, config, self._given, _write_results)
 

@@ -58,7 +58,7 @@ def resume(folder: str, overrides: tuple[str, ...], dry_run: bool, cancel: bool)
 
 def _cancel(folder: str) -> None:
     from lit_hydra_bridge.sweep.resume import sweep_above
-    from lit_hydra_bridge.sweep.slurm_cancel import cancel_sweep
+    from lit_hydra_bridge.sweep.slurm.cancel import cancel_sweep
 
     count = cancel_sweep(sweep_above(Path(folder).absolute()), lambda text: click.echo(text, err=True))
     click.echo(f"{count} jobs cancelled." if count else "There is no job of this sweep at Slurm any more.")

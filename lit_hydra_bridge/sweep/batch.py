@@ -11,12 +11,10 @@ from __future__ import annotations
 
 import os
 import select
-import signal
 import socket
 import time
 from collections import Counter, deque
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -32,6 +30,7 @@ from lit_hydra_bridge.sweep.reaping import Reaper
 from lit_hydra_bridge.sweep.running import Running
 from lit_hydra_bridge.sweep.settings import LitLocalSettings
 from lit_hydra_bridge.sweep.shown import Shown
+from lit_hydra_bridge.sweep.signals import Signals
 from lit_hydra_bridge.sweep.slots import SlotPool
 from lit_hydra_bridge.sweep.worker import JobSpec
 
@@ -297,60 +296,3 @@ class Batch:
         self._look_at_signals()
         waiting = len(self._waiting) + len(self._again) + (self._next is not None)
         self.shown.update(list(self._running.values()), waiting, self._stopping[1] if self._stopping else "")
-
-
-class Signals:
-    """SIGINT, SIGTERM and SIGHUP, counted instead of obeyed; readable in select when one has come."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.first: int | None = None
-        self._reading, self._writing = os.pipe()
-        for descriptor in (self._reading, self._writing):
-            os.set_blocking(descriptor, False)
-        self._before: dict[int, Any] = {}
-
-    @property
-    def name(self) -> str:
-        """Of the first one."""
-        return signal.Signals(self.first).name if self.first is not None else ""
-
-    def fileno(self) -> int:
-        """For select."""
-        return self._reading
-
-    def __enter__(self) -> Signals:
-        with suppress(ValueError):  # only the main thread may; elsewhere signals do what they did
-            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-                if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
-                    self._before[number] = signal.signal(number, self._note)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-        self.close()
-
-    def seen(self) -> int:
-        """Return how many have come; `select` waits for the next."""
-        with suppress(OSError):
-            os.read(self._reading, 100)
-        return self.count
-
-    def leave(self) -> None:
-        """In a forked child: signals do what they do in a fresh process."""
-        for number in self._before:
-            signal.signal(number, signal.SIG_DFL)
-        self.close()
-
-    def close(self) -> None:
-        """Close the pipe."""
-        for descriptor in (self._reading, self._writing):
-            with suppress(OSError):
-                os.close(descriptor)
-
-    def _note(self, number: int, _: object) -> None:
-        self.count += 1
-        self.first = self.first or number
-        with suppress(OSError):
-            os.write(self._writing, b"!")

@@ -138,7 +138,7 @@ class SweepFolder:
 
     @property
     def slurm(self) -> Path:
-        """What was submitted to Slurm; see slurm_folder.py."""
+        """What was submitted to Slurm; see slurm/folder.py."""
         return self.own / "slurm"
 
     def frozen_config(self, number: int) -> Path:

@@ -3,10 +3,8 @@
     plan.py     a job's overrides -> its folder, config and command; whether it has been completed before
     batch.py    the loop: fill the slots, wait, settle what has ended
     slots.py    who may run now
-    local.py    job processes on this machine
+    local_sweep.py, slurm/sweep.py    what differs where jobs run on this machine, and at Slurm
     shown.py    what a person sees, through board.py
-
-slurm_sweep.py is the same for jobs that run at Slurm.
 
 Configs are frozen when the launcher is set up (compose.py).
 """
@@ -26,58 +24,21 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from lit_hydra_bridge.errors import SweepFolderError, SweepSettingsError
-from lit_hydra_bridge.sweep import job_environment, machine
-from lit_hydra_bridge.sweep.batch import Batch, Signals
+from lit_hydra_bridge.errors import SweepFolderError
 from lit_hydra_bridge.sweep.board.board import make_board, print_summary
 from lit_hydra_bridge.sweep.command import program_name, sweep_command
 from lit_hydra_bridge.sweep.compose import FrozenConfigs
 from lit_hydra_bridge.sweep.folder import JobFolder, SweepFolder, SweepIdentity
 from lit_hydra_bridge.sweep.job import JobState, Outcome
-from lit_hydra_bridge.sweep.local import Starter, make_starter
 from lit_hydra_bridge.sweep.plan import Planner
 from lit_hydra_bridge.sweep.program import Program
 from lit_hydra_bridge.sweep.ranking import ranked
-from lit_hydra_bridge.sweep.reaping import Reaper
 from lit_hydra_bridge.sweep.returns import job_return
-from lit_hydra_bridge.sweep.settings import LitLocalSettings, checked, needed_devices
 from lit_hydra_bridge.sweep.shown import Shown
-from lit_hydra_bridge.sweep.slots import SlotPool, sized_pool
 
 log = logging.getLogger(__name__)
 
 _NOT_RUN: Final = "it was not started, as the sweep was ended before"
-
-
-def make_sweep(
-    hydra_context: Any,
-    task_function: Any,
-    master: Any,
-    given: dict[str, Any],
-    write_results: Callable[[Path], object] | None = None,
-) -> Sweep:
-    """Return the sweep of a launcher.
-
-    Args:
-        hydra_context, task_function: Hydra's.
-        master: the multirun's config.
-        given: what the launcher's own node of it says, resolved.
-        write_results: is called at the sweep's end with its folder, and writes the table of its results there.
-
-    Raises:
-        SweepError: a setting makes no sense, or the folder can't be this sweep's.
-    """
-    from omegaconf import OmegaConf
-
-    plain = plain_settings(given)
-    # An interpolation there is each job's own, and is read from its config.
-    raw = OmegaConf.to_container(master.hydra.launcher, resolve=False)
-    if isinstance(raw, dict) and "${" in str(raw.get("devices_per_job")):
-        plain["devices_per_job"] = raw["devices_per_job"]
-    program = Program(task_function=task_function, hydra_context=hydra_context)
-    sweep = Sweep(program, master, checked(plain), write_results)
-    sweep.prepare_folder()
-    return sweep
 
 
 def plain_settings(given: dict[str, Any]) -> dict[str, Any]:
@@ -88,6 +49,10 @@ def plain_settings(given: dict[str, Any]) -> dict[str, Any]:
     setup_globals()
     plain: Any = OmegaConf.to_container(OmegaConf.create(given), resolve=True)
     return dict(plain)
+
+
+Job = tuple[int, tuple[str, ...]]
+"""Its number and its overrides."""
 
 
 class EndedBatch(Protocol):
@@ -107,13 +72,13 @@ class EndedBatch(Protocol):
 
 
 class Sweep:
-    """All batches that one launcher runs.
+    """All batches that one launcher runs; local_sweep.py and slurm/sweep.py know where.
 
     Args:
         program: the app.
         master: the multirun's config.
         settings: checked.
-        write_results: see `make_sweep`.
+        write_results: is called at the sweep's end with its folder, and writes the table of its results there.
     """
 
     _settings: Any
@@ -123,17 +88,13 @@ class Sweep:
     ) -> None:
         self._program, self._master, self._settings = program, master, settings
         self._folder = SweepFolder(Path(os.path.abspath(str(master.hydra.sweep.dir))))
-        self._devices = self._find_devices()
-        self._server: Starter | None = None
         self._planner: Planner | None = None
         self._shown: Shown | None = None
         self._summarised = 0
         self._results_writer = write_results if settings.results_csv else None
         self._is_open = False
-        self._reaper: Reaper | None = None
         self._held = ExitStack()
-        """The lock, the reaper and the forkserver, until the sweep is over."""
-        self._token = uuid.uuid4().hex
+        """What is let go of when the sweep is over."""
         self._configs = FrozenConfigs(program.hydra_context.config_loader)
 
     def prepare_folder(self) -> None:
@@ -157,8 +118,7 @@ class Sweep:
             batch = self._run_batch(jobs)
             self._show_end(batch)
         except BaseException:
-            if self._reaper is not None:
-                self._reaper.all_is_well = False
+            self._go_wrong()
             self.close()
             raise
         return [self._job_return(batch, number, overrides) for number, overrides in jobs]
@@ -166,40 +126,29 @@ class Sweep:
     def close(self) -> None:
         """Let go of the sweep's folder and of all processes."""
         self._held.close()
-        self._reaper = self._server = None
         self._is_open = False
 
-    def _find_devices(self) -> list[str]:
-        return _devices(self._settings)
+    # --- where the jobs run ------------------------------------------------------------------------------------
 
-    def _run_batch(self, jobs: list[tuple[int, tuple[str, ...]]]) -> EndedBatch:
-        pool = self._pool(len(jobs))
-        self._configure_log()
-        planner, shown = self._opened()
-        reaper = self._reaper
-        assert reaper is not None
-        log.info(f"Launching {len(jobs)} jobs locally, {min(pool.n_jobs, len(jobs))} at a time, in {self._folder.path}")
-        with ExitStack() as stack:
-            signals = stack.enter_context(Signals())
-            starter = self._starter(pool, signals, reaper)
-            stack.callback(self._close_starter, starter)
-            shown.begin(jobs, pool.n_jobs)
-            stack.callback(shown.end)
-            batch = Batch(
-                jobs=jobs,
-                settings=self._settings,
-                folder=self._folder,
-                planner=planner,
-                pool=pool,
-                starter=starter,
-                reaper=reaper,
-                shown=shown,
-                token=self._token,
-                masks=machine.mask_names(os.environ) if self._devices or self._hides_devices() else [],
-                signals=signals,
-            )
-            batch.run()
-        return batch
+    def _run_batch(self, jobs: list[Job]) -> EndedBatch:
+        raise NotImplementedError
+
+    def _device_count(self) -> int:
+        """How many accelerators the jobs share; 0 where that is not the launcher's business."""
+        return 0
+
+    def _begin(self) -> None:
+        """The folder has been taken; what else is needed until the sweep is over?"""
+
+    def _go_wrong(self) -> None:
+        """An error, or a signal, ends the sweep."""
+
+    def _say_how_to_go_on(self, batch: Any) -> None:
+        left = len(batch.jobs) - sum(state.outcome is Outcome.COMPLETED for state, _ in batch.ended.values())
+        command = shlex.join(["lit-hydra", "resume", str(self._folder.path)])
+        print(f"{left} of {len(batch.jobs)} jobs are left. To go on: {command}", file=sys.stderr)
+
+    # --- the same wherever they run ----------------------------------------------------------------------------
 
     def _configure_log(self) -> None:
         """As Hydra's basic launcher does; newer versions of Hydra check which classes its config may name."""
@@ -208,27 +157,6 @@ class Sweep:
         allowed = getattr(self._program.hydra_context, "execution_whitelist", None)
         more = {} if allowed is None else {"execution_whitelist": allowed}
         configure_log(self._master.hydra.hydra_logging, self._master.hydra.verbose, **more)
-
-    def _hides_devices(self) -> bool:
-        return self._settings.devices_per_job is not None or self._settings.devices is not None
-
-    def _pool(self, count: int) -> SlotPool:
-        settings = self._settings
-        asked = settings.devices_per_job
-        needed = None if isinstance(asked, str) and "${" in asked else needed_devices(asked, len(self._devices))
-        if needed and asked is not None and not self._devices:
-            raise SweepSettingsError(
-                f"hydra.launcher.devices_per_job={asked}: no accelerator is visible here; leave it at null, or name "
-                "them in hydra.launcher.devices"
-            )
-        return sized_pool(
-            self._devices,
-            needed,
-            jobs=count,
-            cores=machine.usable_cores(),
-            n_jobs=settings.n_jobs,
-            threads=settings.threads_per_job or job_environment.own_threads(os.environ),
-        )
 
     def _opened(self) -> tuple[Planner, Shown]:
         """Take the sweep's folder, once it is certain that it is this sweep's."""
@@ -247,15 +175,6 @@ class Sweep:
         assert self._planner is not None and self._shown is not None
         return self._planner, self._shown
 
-    def _begin(self) -> None:
-        """Have somebody who ends what is left, should this process die."""
-        if self._folder.slurm.exists():
-            from lit_hydra_bridge.sweep.slurm_cancel import refuse_if_alive
-
-            refuse_if_alive(self._folder)
-        self._reaper = Reaper(self._token, self._folder.lock_handle)
-        self._held.callback(self._reaper.close)
-
     def _identified(self) -> tuple[Planner, Shown]:
         ours, is_there = self._checked_identity()
         self._folder.write_identity(ours)
@@ -264,7 +183,7 @@ class Sweep:
             self._master,
             self._folder,
             ours.id,
-            device_count=len(self._devices),
+            device_count=self._device_count(),
             resume=bool(self._settings.resume),
         )
         if is_there:
@@ -299,32 +218,6 @@ class Sweep:
             )
         return ours, there is not None
 
-    def _starter(self, pool: SlotPool, signals: Signals, reaper: Reaper) -> Starter:
-        if self._server is not None:
-            return self._server
-
-        def leave_parent() -> None:
-            signals.leave()
-            reaper.leave()
-            self._folder.leave()
-
-        starter = make_starter(
-            self._program,
-            self._settings,
-            threads=dict.fromkeys(job_environment.THREADS, str(pool.threads)),
-            mark=reaper.reading,
-            leave_parent=leave_parent,
-            say=log.info,
-        )
-        if starter.name == "forkserver":
-            self._server = starter
-            self._held.callback(starter.close)
-        return starter
-
-    def _close_starter(self, starter: Starter) -> None:
-        if starter is not self._server:
-            starter.close()
-
     def _at_exit(self) -> None:
         """A sweeper with several batches does not say which is the last."""
         self.close()
@@ -341,11 +234,6 @@ class Sweep:
         if number is not None:
             self._say_how_to_go_on(batch)
             raise SystemExit(128 + number)
-
-    def _say_how_to_go_on(self, batch: Any) -> None:
-        left = len(batch.jobs) - sum(state.outcome is Outcome.COMPLETED for state, _ in batch.ended.values())
-        command = shlex.join(["lit-hydra", "resume", str(self._folder.path)])
-        print(f"{left} of {len(batch.jobs)} jobs are left. To go on: {command}", file=sys.stderr)
 
     def _summarise(self) -> None:
         shown = self._shown
@@ -378,33 +266,3 @@ class Sweep:
             log=str(folder.log) if folder else "",
             fallback=_NOT_RUN,
         )
-
-
-def _devices(settings: LitLocalSettings) -> list[str]:
-    """Return the ids of the accelerators that the sweep may use.
-
-    Raises:
-        SweepSettingsError: more are asked for than are visible.
-    """
-    visible, asked = machine.visible_devices(os.environ), settings.devices
-    if asked is None:
-        return visible
-    if isinstance(asked, int) or (isinstance(asked, str) and asked.strip().isdigit()):
-        return _first(visible, int(asked))
-    named = [str(device).strip() for device in (asked.split(",") if isinstance(asked, str) else asked)]
-    hidden = [device for device in named if device not in visible]
-    mask = next((name for name in machine.MASKS if name in os.environ), None)
-    if mask and hidden:
-        raise SweepSettingsError(
-            f"hydra.launcher.devices={','.join(named)}: {', '.join(hidden)} is not visible here, where "
-            f"{mask} has {', '.join(visible) or 'none'}"
-        )
-    return named
-
-
-def _first(visible: list[str], count: int) -> list[str]:
-    if visible and count > len(visible):
-        raise SweepSettingsError(
-            f"hydra.launcher.devices={count}: only {len(visible)} are visible here ({', '.join(visible)})"
-        )
-    return visible[:count] if visible else [str(index) for index in range(count)]

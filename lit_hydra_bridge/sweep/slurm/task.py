@@ -13,14 +13,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from lit_hydra_bridge.sweep import fresh, hpc_checkpoint, job_environment, machine, requeue, worker
+from lit_hydra_bridge.sweep import fresh, job_environment, machine, worker
 from lit_hydra_bridge.sweep.checkpoints import continue_from, newest_checkpoint
 from lit_hydra_bridge.sweep.folder import JobFolder
 from lit_hydra_bridge.sweep.frozen_config import as_rank
 from lit_hydra_bridge.sweep.job import Attempt, JobState, Outcome, Slot
 from lit_hydra_bridge.sweep.program import Program, loads
 from lit_hydra_bridge.sweep.seeding import RandomState
-from lit_hydra_bridge.sweep.slurm_folder import Submission, newest_submission_of
+from lit_hydra_bridge.sweep.slurm import hpc_checkpoint, requeue
+from lit_hydra_bridge.sweep.slurm.folder import Submission, newest_submission_of
 
 START_METHOD: Final = "slurm"
 _JOB_ID: Final = "hydra.job.id="

@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from lit_hydra_bridge.on_import import when_imported
-from lit_hydra_bridge.sweep.data_position import can_skip, skip_batches
-from lit_hydra_bridge.sweep.hpc_checkpoint import (
+from lit_hydra_bridge.sweep.slurm.data_position import can_skip, skip_batches
+from lit_hydra_bridge.sweep.slurm.hpc_checkpoint import (
     Position,
     next_in,
     random_state,
@@ -34,7 +34,7 @@ from lit_hydra_bridge.sweep.hpc_checkpoint import (
 )
 
 if TYPE_CHECKING:
-    from lit_hydra_bridge.sweep.requeue import Signals
+    from lit_hydra_bridge.sweep.slurm.requeue import Signals
 
 _PACKAGES: Final = ("lightning.pytorch", "pytorch_lightning")
 _MARK: Final = "__lit_hydra_bridge_requeue__"

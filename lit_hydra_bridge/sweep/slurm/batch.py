@@ -20,8 +20,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from lit_hydra_bridge.errors import SweepError
-from lit_hydra_bridge.sweep import slurm
-from lit_hydra_bridge.sweep.batch import RETRIED, Signals
+from lit_hydra_bridge.sweep.batch import RETRIED
 from lit_hydra_bridge.sweep.folder import JobFolder, SweepFolder
 from lit_hydra_bridge.sweep.fresh import pack_job
 from lit_hydra_bridge.sweep.frozen_config import pin_random_nodes
@@ -29,10 +28,12 @@ from lit_hydra_bridge.sweep.job import Attempt, JobState, Outcome
 from lit_hydra_bridge.sweep.plan import JobPlan, Planner
 from lit_hydra_bridge.sweep.program import Program, pack
 from lit_hydra_bridge.sweep.shown import Shown
-from lit_hydra_bridge.sweep.slurm_folder import Submission, SubmittedJob, new_submission, submissions
-from lit_hydra_bridge.sweep.slurm_job import SlurmJob, submitted_job
-from lit_hydra_bridge.sweep.slurm_settings import LitSlurmSettings
-from lit_hydra_bridge.sweep.slurm_task import START_METHOD
+from lit_hydra_bridge.sweep.signals import Signals
+from lit_hydra_bridge.sweep.slurm import executor
+from lit_hydra_bridge.sweep.slurm.folder import Submission, SubmittedJob, new_submission, submissions
+from lit_hydra_bridge.sweep.slurm.job import SlurmJob, submitted_job
+from lit_hydra_bridge.sweep.slurm.settings import LitSlurmSettings
+from lit_hydra_bridge.sweep.slurm.task import START_METHOD
 from lit_hydra_bridge.sweep.worker import JobSpec
 
 _TICK_S: Final = 0.5
@@ -103,7 +104,7 @@ class SlurmBatch:
         overrides_of = {number: tuple(overrides) for number, overrides in self.jobs}
         found: dict[int, tuple[Submission, str]] = {}
         for submission in submissions(self.folder):
-            for job in slurm.jobs_of(submission):
+            for job in executor.jobs_of(submission):
                 if job.id and overrides_of.get(job.number) == job.overrides:
                     found[job.number] = (submission, job.id)
         open_ones = [
@@ -111,7 +112,7 @@ class SlurmBatch:
             for number, each in found.items()
             if not self.planner.completed_before(number, overrides_of[number])
         ]
-        states = slurm.look(id for _, _, id in open_ones)
+        states = executor.look(id for _, _, id in open_ones)
         for number, submission, id in open_ones:
             earlier = submitted_job(submission, number, id)
             if earlier is None:  # damaged; it is run again
@@ -130,7 +131,7 @@ class SlurmBatch:
     def _submit(self, jobs: Sequence[tuple[int, Sequence[str], JobState | None]]) -> None:
         """Submit what has not been completed before."""
         plans = [plan for plan in (self._plan(*job) for job in jobs) if plan is not None]
-        size = slurm.most_in_array() if plans else 1
+        size = executor.most_in_array() if plans else 1
         packed = pickle.dumps(pack(self.program)) if plans else b""
         for start in range(0, len(plans), size):
             self._submit_array(plans[start : start + size], packed)
@@ -168,7 +169,7 @@ class SlurmBatch:
         for plan in plans:
             submission.job(plan.state.number).write_bytes(_packed(plan))
         try:
-            ids = slurm.submit(submission, self.settings)
+            ids = executor.submit(submission, self.settings)
         except SweepError:
             shutil.rmtree(submission.path, ignore_errors=True)
             raise
@@ -198,8 +199,8 @@ class SlurmBatch:
             return
         self._asked_slurm = now
         try:
-            states = slurm.look(job.id for job in self.left_alone)
-        except slurm.SlurmSilentError as error:
+            states = executor.look(job.id for job in self.left_alone)
+        except executor.SlurmSilentError as error:
             if not self._silence:
                 self.shown.say(f"{error}. Jobs go on by themselves; it is asked again.")
             self._silence = str(error)
@@ -248,8 +249,8 @@ class SlurmBatch:
         for job in self.left_alone:
             job.asked = (Outcome.INTERRUPTED, reason)
         try:
-            slurm.cancel(job.id for job in self.left_alone)
-        except slurm.SlurmSilentError as error:
+            executor.cancel(job.id for job in self.left_alone)
+        except executor.SlurmSilentError as error:
             self.shown.say(f"They could not be cancelled: {error}")
 
     def _show(self) -> None:

@@ -73,7 +73,16 @@ class LitSlurmSettings:
     poll_s: Any = 10.0
 
 
-OURS: Final = ("_target_", "max_retries", "on_failure", "resume", "progress", "results_csv", "poll_s", "max_num_timeout")
+OURS: Final = (
+    "_target_",
+    "max_retries",
+    "on_failure",
+    "resume",
+    "progress",
+    "results_csv",
+    "poll_s",
+    "max_num_timeout",
+)
 """Those that submitit's `update_parameters` does not take."""
 COMMON: Final = ("timeout_min", "mem_gb", "nodes", "cpus_per_task", "gpus_per_node", "tasks_per_node", "name")
 """Those that submitit has for every kind of cluster; all others it wants with `slurm_` before the name."""

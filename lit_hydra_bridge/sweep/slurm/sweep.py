@@ -9,13 +9,13 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from lit_hydra_bridge.sweep import slurm
-from lit_hydra_bridge.sweep.batch import Signals
 from lit_hydra_bridge.sweep.job import Outcome
-from lit_hydra_bridge.sweep.launch import Sweep, log, plain_settings
+from lit_hydra_bridge.sweep.launch import Job, Sweep, log, plain_settings
 from lit_hydra_bridge.sweep.program import Program
-from lit_hydra_bridge.sweep.slurm_batch import SlurmBatch
-from lit_hydra_bridge.sweep.slurm_settings import LitSlurmSettings, checked_slurm
+from lit_hydra_bridge.sweep.signals import Signals
+from lit_hydra_bridge.sweep.slurm import executor
+from lit_hydra_bridge.sweep.slurm.batch import SlurmBatch
+from lit_hydra_bridge.sweep.slurm.settings import LitSlurmSettings, checked_slurm
 
 
 def make_slurm_sweep(
@@ -25,7 +25,7 @@ def make_slurm_sweep(
     given: dict[str, Any],
     write_results: Callable[[Path], object] | None = None,
 ) -> SlurmSweep:
-    """Return the sweep of a launcher; see `launch.make_sweep`.
+    """Return the sweep of a launcher; see `local_sweep.make_sweep`.
 
     Raises:
         SweepError: a setting makes no sense, there is no Slurm here, or the folder can't be this sweep's.
@@ -53,16 +53,10 @@ class SlurmSweep(Sweep):
         settings: LitSlurmSettings,
         write_results: Callable[[Path], object] | None = None,
     ) -> None:
-        slurm.check_here()
+        executor.check_here()
         super().__init__(program, master, settings, write_results)
 
-    def _find_devices(self) -> list[str]:
-        return []  # each job has its own, from Slurm
-
-    def _begin(self) -> None:
-        """Nothing has to outlive this process: Slurm looks after the jobs."""
-
-    def _run_batch(self, jobs: list[tuple[int, tuple[str, ...]]]) -> SlurmBatch:
+    def _run_batch(self, jobs: list[Job]) -> SlurmBatch:
         self._configure_log()
         planner, shown = self._opened()
         log.info(f"Launching {len(jobs)} jobs at Slurm, in {self._folder.path}")

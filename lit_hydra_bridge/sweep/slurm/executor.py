@@ -17,9 +17,9 @@ from typing import Any, Final
 
 from lit_hydra_bridge.errors import SweepError
 from lit_hydra_bridge.sweep.job_environment import allocation_names
-from lit_hydra_bridge.sweep.slurm_folder import Submission, SubmittedJob
-from lit_hydra_bridge.sweep.slurm_settings import COMMON, OURS, LitSlurmSettings
-from lit_hydra_bridge.sweep.slurm_task import SlurmTask
+from lit_hydra_bridge.sweep.slurm.folder import Submission, SubmittedJob
+from lit_hydra_bridge.sweep.slurm.settings import COMMON, OURS, LitSlurmSettings
+from lit_hydra_bridge.sweep.slurm.task import SlurmTask
 
 _ANSWER_S: Final = 60.0
 _MOST_IDS: Final = 200

@@ -72,7 +72,7 @@ class Signals:
         """Take the signals, from submitit too, and have Lightning save for them."""
         from submitit import JobEnvironment
 
-        from lit_hydra_bridge.sweep import requeue_lightning
+        from lit_hydra_bridge.sweep.slurm import requeue_lightning
 
         self.usual = int(JobEnvironment._usr_sig())
         before = signal.getsignal(self.usual)

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from typing import Final
 
 from lit_hydra_bridge.errors import SweepError, SweepFolderError
-from lit_hydra_bridge.sweep import slurm
 from lit_hydra_bridge.sweep.folder import SweepFolder
-from lit_hydra_bridge.sweep.slurm_folder import Submission, submissions
-from lit_hydra_bridge.sweep.slurm_job import SlurmJob, submitted_job
+from lit_hydra_bridge.sweep.slurm import executor
+from lit_hydra_bridge.sweep.slurm.folder import Submission, submissions
+from lit_hydra_bridge.sweep.slurm.job import SlurmJob, submitted_job
 
 _REASON: Final = "lit-hydra resume --cancel"
 _MOST_WAITED_S: Final = 120.0
@@ -31,13 +31,13 @@ def cancel_sweep(folder: SweepFolder, say: Callable[[str], object]) -> int:
         raise SweepFolderError(
             f"{folder.path}: it has submitted nothing to Slurm; a sweep on this machine ends with its launcher"
         )
-    slurm.check_here()
+    executor.check_here()
     jobs = _alive(folder)
     if not jobs:
         return 0
     for path in {job.submission.path for job in jobs}:
         Submission(path).note_end(_REASON)
-    slurm.cancel(job.id for job in jobs)
+    executor.cancel(job.id for job in jobs)
     say(f"Waiting for {len(jobs)} jobs to end.")
     left = _wait(jobs)
     _conclude(folder, [job for job in jobs if job not in left])
@@ -65,8 +65,8 @@ def refuse_if_alive(folder: SweepFolder) -> None:
 
 def _alive(folder: SweepFolder) -> list[SlurmJob]:
     """Return the jobs that wait or run."""
-    known = [(each, job) for each in submissions(folder) for job in slurm.jobs_of(each) if job.id]
-    states = slurm.look(str(job.id) for _, job in known)
+    known = [(each, job) for each in submissions(folder) for job in executor.jobs_of(each) if job.id]
+    states = executor.look(str(job.id) for _, job in known)
     alive = [submitted_job(each, job.number, str(job.id)) for each, job in known if states[str(job.id)].is_alive]
     return [job for job in alive if job is not None]
 
@@ -75,7 +75,7 @@ def _wait(jobs: list[SlurmJob]) -> list[SlurmJob]:
     """Wait until Slurm has let go of them; return those of which it has not."""
     deadline = time.monotonic() + _MOST_WAITED_S
     while True:
-        states = slurm.look(job.id for job in jobs)
+        states = executor.look(job.id for job in jobs)
         for job in jobs:
             job.look(states[job.id])
         left = [job for job in jobs if job.slurm.is_alive]

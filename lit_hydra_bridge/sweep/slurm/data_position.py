@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from lit_hydra_bridge.sweep.hpc_checkpoint import Position, restore_random_state
+from lit_hydra_bridge.sweep.slurm.hpc_checkpoint import Position, restore_random_state
 
 
 def skip_batches(fetcher: Any, position: Position) -> None:

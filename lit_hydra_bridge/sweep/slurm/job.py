@@ -13,9 +13,9 @@ from lit_hydra_bridge.progress import Progress
 from lit_hydra_bridge.sweep.folder import JobFolder
 from lit_hydra_bridge.sweep.job import Attempt, JobState, Outcome
 from lit_hydra_bridge.sweep.running import ProgressFile, in_one_line, last_printed
-from lit_hydra_bridge.sweep.slurm import SlurmState
-from lit_hydra_bridge.sweep.slurm_folder import Submission
-from lit_hydra_bridge.sweep.slurm_task import START_METHOD
+from lit_hydra_bridge.sweep.slurm.executor import SlurmState
+from lit_hydra_bridge.sweep.slurm.folder import Submission
+from lit_hydra_bridge.sweep.slurm.task import START_METHOD
 from lit_hydra_bridge.sweep.worker import JobSpec
 
 # How long a verdict is waited for that a job may have written and that a network file system does not show yet.

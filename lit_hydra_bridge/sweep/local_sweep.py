@@ -1,0 +1,197 @@
+"""A sweep whose jobs run on this machine: its devices, its slots, and who ends what it leaves."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from lit_hydra_bridge.errors import SweepSettingsError
+from lit_hydra_bridge.sweep import job_environment, machine
+from lit_hydra_bridge.sweep.batch import Batch
+from lit_hydra_bridge.sweep.launch import Job, Sweep, log, plain_settings
+from lit_hydra_bridge.sweep.local import Starter, make_starter
+from lit_hydra_bridge.sweep.program import Program
+from lit_hydra_bridge.sweep.reaping import Reaper
+from lit_hydra_bridge.sweep.settings import LitLocalSettings, checked, needed_devices
+from lit_hydra_bridge.sweep.signals import Signals
+from lit_hydra_bridge.sweep.slots import SlotPool, sized_pool
+
+
+def make_sweep(
+    hydra_context: Any,
+    task_function: Any,
+    master: Any,
+    given: dict[str, Any],
+    write_results: Callable[[Path], object] | None = None,
+) -> LocalSweep:
+    """Return the sweep of a launcher.
+
+    Args:
+        hydra_context, task_function: Hydra's.
+        master: the multirun's config.
+        given: what the launcher's own node of it says, resolved.
+        write_results: is called at the sweep's end with its folder, and writes the table of its results there.
+
+    Raises:
+        SweepError: a setting makes no sense, or the folder can't be this sweep's.
+    """
+    from omegaconf import OmegaConf
+
+    plain = plain_settings(given)
+    # An interpolation there is each job's own, and is read from its config.
+    raw = OmegaConf.to_container(master.hydra.launcher, resolve=False)
+    if isinstance(raw, dict) and "${" in str(raw.get("devices_per_job")):
+        plain["devices_per_job"] = raw["devices_per_job"]
+    program = Program(task_function=task_function, hydra_context=hydra_context)
+    sweep = LocalSweep(program, master, checked(plain), write_results)
+    sweep.prepare_folder()
+    return sweep
+
+
+class LocalSweep(Sweep):
+    """All batches that one launcher runs here; see `Sweep`."""
+
+    _settings: LitLocalSettings
+
+    def __init__(
+        self,
+        program: Program,
+        master: Any,
+        settings: LitLocalSettings,
+        write_results: Callable[[Path], object] | None = None,
+    ) -> None:
+        super().__init__(program, master, settings, write_results)
+        self._devices = _devices(settings)
+        self._token = uuid.uuid4().hex
+        self._server: Starter | None = None
+        self._reaper: Reaper | None = None
+
+    def close(self) -> None:
+        super().close()
+        self._reaper = self._server = None
+
+    def _device_count(self) -> int:
+        return len(self._devices)
+
+    def _begin(self) -> None:
+        """Have somebody who ends what is left, should this process die."""
+        if self._folder.slurm.exists():
+            from lit_hydra_bridge.sweep.slurm.cancel import refuse_if_alive
+
+            refuse_if_alive(self._folder)
+        self._reaper = Reaper(self._token, self._folder.lock_handle)
+        self._held.callback(self._reaper.close)
+
+    def _go_wrong(self) -> None:
+        if self._reaper is not None:
+            self._reaper.all_is_well = False
+
+    def _run_batch(self, jobs: list[Job]) -> Batch:
+        pool = self._pool(len(jobs))
+        self._configure_log()
+        planner, shown = self._opened()
+        reaper = self._reaper
+        assert reaper is not None
+        log.info(f"Launching {len(jobs)} jobs locally, {min(pool.n_jobs, len(jobs))} at a time, in {self._folder.path}")
+        with ExitStack() as stack:
+            signals = stack.enter_context(Signals())
+            starter = self._starter(pool, signals, reaper)
+            stack.callback(self._close_starter, starter)
+            shown.begin(jobs, pool.n_jobs)
+            stack.callback(shown.end)
+            batch = Batch(
+                jobs=jobs,
+                settings=self._settings,
+                folder=self._folder,
+                planner=planner,
+                pool=pool,
+                starter=starter,
+                reaper=reaper,
+                shown=shown,
+                token=self._token,
+                masks=machine.mask_names(os.environ) if self._devices or self._hides_devices() else [],
+                signals=signals,
+            )
+            batch.run()
+        return batch
+
+    def _hides_devices(self) -> bool:
+        return self._settings.devices_per_job is not None or self._settings.devices is not None
+
+    def _pool(self, count: int) -> SlotPool:
+        settings = self._settings
+        asked = settings.devices_per_job
+        needed = None if isinstance(asked, str) and "${" in asked else needed_devices(asked, len(self._devices))
+        if needed and asked is not None and not self._devices:
+            raise SweepSettingsError(
+                f"hydra.launcher.devices_per_job={asked}: no accelerator is visible here; leave it at null, or name "
+                "them in hydra.launcher.devices"
+            )
+        return sized_pool(
+            self._devices,
+            needed,
+            jobs=count,
+            cores=machine.usable_cores(),
+            n_jobs=settings.n_jobs,
+            threads=settings.threads_per_job or job_environment.own_threads(os.environ),
+        )
+
+    def _starter(self, pool: SlotPool, signals: Signals, reaper: Reaper) -> Starter:
+        if self._server is not None:
+            return self._server
+
+        def leave_parent() -> None:
+            signals.leave()
+            reaper.leave()
+            self._folder.leave()
+
+        starter = make_starter(
+            self._program,
+            self._settings,
+            threads=dict.fromkeys(job_environment.THREADS, str(pool.threads)),
+            mark=reaper.reading,
+            leave_parent=leave_parent,
+            say=log.info,
+        )
+        if starter.name == "forkserver":
+            self._server = starter
+            self._held.callback(starter.close)
+        return starter
+
+    def _close_starter(self, starter: Starter) -> None:
+        if starter is not self._server:
+            starter.close()
+
+
+def _devices(settings: LitLocalSettings) -> list[str]:
+    """Return the ids of the accelerators that the sweep may use.
+
+    Raises:
+        SweepSettingsError: more are asked for than are visible.
+    """
+    visible, asked = machine.visible_devices(os.environ), settings.devices
+    if asked is None:
+        return visible
+    if isinstance(asked, int) or (isinstance(asked, str) and asked.strip().isdigit()):
+        return _first(visible, int(asked))
+    named = [str(device).strip() for device in (asked.split(",") if isinstance(asked, str) else asked)]
+    hidden = [device for device in named if device not in visible]
+    mask = next((name for name in machine.MASKS if name in os.environ), None)
+    if mask and hidden:
+        raise SweepSettingsError(
+            f"hydra.launcher.devices={','.join(named)}: {', '.join(hidden)} is not visible here, where "
+            f"{mask} has {', '.join(visible) or 'none'}"
+        )
+    return named
+
+
+def _first(visible: list[str], count: int) -> list[str]:
+    if visible and count > len(visible):
+        raise SweepSettingsError(
+            f"hydra.launcher.devices={count}: only {len(visible)} are visible here ({', '.join(visible)})"
+        )
+    return visible[:count] if visible else [str(index) for index in range(count)]
