@@ -47,7 +47,7 @@ pictures: env ## Draw docs/ls.svg and docs/report.png, from a sweep of the examp
 	$(BIN)/python tools/page_picture.py docs/report.png $(PICTURES)/report.html
 
 test: env ## Run the tests; more pytest arguments through ARGS="..."
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -ra $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -ra $(ARGS)
 
 lint: env ## Check style (ruff) and types (mypy, strict)
 	$(BIN)/ruff check .

@@ -8,6 +8,20 @@ import pytest
 
 from tests.support import App
 
+# What takes longest comes first, so that no worker is left with it at the end.
+LONGEST = (
+    "test_slurm_training.py", "test_sweep_apps.py", "test_rerun.py", "test_launcher_conformance.py",
+    "test_sweep_ddp.py", "test_sweep_lightning.py", "test_sweep_faults.py", "test_slurm_launcher.py",
+    "test_slurm_sweep.py", "test_example_app.py", "test_capture.py", "test_sweep_resume.py",
+    "test_sweep_seeding.py", "test_loggers.py",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Sort the files; the order within each stays."""
+    order = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path.name, len(order)))
+
 
 @pytest.fixture
 def app(tmp_path: Path) -> App:

@@ -118,6 +118,7 @@ BAD = {
     "progress": ["loud", True],
     "output": ["nowhere"],
     "strip_slurm": ["yes", None],
+    "results_csv": ["yes", None, 1],
     "grace_s": [-1, None, float("inf")],
     "log_limit_mib": [0, "big"],
 }
