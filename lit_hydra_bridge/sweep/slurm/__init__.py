@@ -1,0 +1,1 @@
+"""A sweep whose jobs Slurm runs, through submitit."""
