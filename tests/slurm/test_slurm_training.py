@@ -119,7 +119,7 @@ def test_ranks_of_slurm_are_one_job_and_are_requeued_together(app: SlurmApp) -> 
     assert ranks == [["0", "2", "SLURMEnvironment"]] * 2 + [["1", "2", "SLURMEnvironment"]] * 2
     # One config, in every rank and attempt; one id; one folder.
     assert len({tuple(line[3:]) for line in told}) == 1 and told[0][3] == state["attempts"][0]["slurm_job"]
-    assert [path.name for path in sorted(app.out.iterdir())] == [".sweep", "0", "multirun.yaml"]
+    assert [path.name for path in sorted(app.out.iterdir())] == [".sweep", "0", "multirun.yaml", "results.csv"]
     assert state["outcome"] == "completed" and len(state["attempts"]) == 2
     assert _same(app.weights(app.out / "0"), other.weights(other.out / "0"))
     ill = job_states(other.out)[1]
