@@ -37,7 +37,7 @@ def ls(folders: tuple[str, ...], watch: bool, as_json: bool, as_csv: bool, **wis
 
     Newest first. Of a single sweep the jobs are shown; of several, with --jobs or whatever chooses among jobs.
 
-    Without a FOLDER, the current one is looked through. Sweeps by hydra/launcher=lit_local are shown with all that
+    Without a FOLDER, the current one is looked through. Sweeps by lit_local and lit_slurm are shown with all that
     came out of them, also while they run. Of those by Hydra's own launchers there is what Hydra and Lightning leave in
     the jobs' folders; how a job of theirs ended is not known.
 

@@ -96,7 +96,8 @@ def _line_buffered(stream: Any, descriptor: int) -> Any:
     """The app may have kept the stream that it was given, so the same one goes on where that is possible."""
     try:
         if stream.fileno() == descriptor:
-            stream.reconfigure(line_buffering=True, errors="backslashreplace")
+            # Whole lines, also under `python -u`: several ranks write to one log.
+            stream.reconfigure(line_buffering=True, write_through=False, errors="backslashreplace")
             return stream
     except (AttributeError, OSError, ValueError):
         pass
