@@ -57,7 +57,7 @@ def test_a_jobs_training_is_recorded_and_told(tmp_path: Path, package: str) -> N
     assert f"best: job {winner} (lowest value" in said and states[winner]["checkpoints"]["best"] in said
 
 
-@pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
+@pytest.mark.parametrize("method", ["fork", "forkserver"])
 def test_a_job_is_made_again_bit_by_bit(tmp_path: Path, method: str) -> None:
     sweep, _ = _swept(tmp_path, "lightning.pytorch", method, "hydra.launcher.threads_per_job=1")
     done = lit_hydra("rerun", str(sweep / "1" / "checkpoints" / "last.ckpt"), "--verify", cwd=tmp_path)
