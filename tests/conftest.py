@@ -13,7 +13,8 @@ LONGEST = (
     "test_slurm_training.py", "test_sweep_apps.py", "test_rerun.py", "test_launcher_conformance.py",
     "test_sweep_ddp.py", "test_sweep_lightning.py", "test_sweep_faults.py", "test_slurm_launcher.py",
     "test_slurm_sweep.py", "test_example_app.py", "test_capture.py", "test_sweep_resume.py",
-    "test_sweep_seeding.py", "test_loggers.py",
+    "test_sweep_seeding.py", "test_loggers.py", "test_verify.py", "test_checkpoints.py", "test_trust.py",
+    "test_report.py",
 )  # fmt: skip
 
 
