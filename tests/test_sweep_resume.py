@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from lit_hydra_bridge.sweep.folder import JobFolder
 from lit_hydra_bridge.sweep.job import JobState
 from lit_hydra_bridge.sweep.returns import return_value
-from lit_hydra_bridge.sweep.worker import _stored
+from lit_hydra_bridge.sweep.verdict import stored
 from tests.sweep_support import SweepApp, job_states, outcomes
 
 # What reaches a sweeper is written down, one line for each job.
@@ -118,7 +118,7 @@ VALUES = st.recursive(
 def test_any_return_value_comes_back_from_job_json(tmp_path_factory: pytest.TempPathFactory, value: Any) -> None:
     """Equal as repr shows it, which tells 1 from True and 0.0 from -0.0, and takes nan as equal to itself."""
     folder = JobFolder(tmp_path_factory.getbasetemp() / "job")
-    folder.write(JobState(number=0, sweep="s", overrides=(), **_stored(value)))
+    folder.write(JobState(number=0, sweep="s", overrides=(), **stored(value)))
 
     state = folder.read()
 

@@ -2,25 +2,20 @@
 
 enter     output to the log, environment, threads, signals, command line
 run       the task function, as Hydra runs it, in the job's own folder
-verdict   job.json: how it ended. Only the job itself can know that it is completed; an exit code proves nothing
+          and what came of it goes to job.json (verdict.py)
 leave     what a process does at its end
 """
 
 from __future__ import annotations
 
 import atexit
-import base64
-import copy
 import gc
 import logging
 import os
-import pickle
-import reprlib
 import signal
 import socket
 import sys
 import threading
-import time
 import traceback
 import weakref
 from collections.abc import Callable, Iterator
@@ -29,26 +24,16 @@ from dataclasses import dataclass, field, replace
 from functools import partial, wraps
 from pathlib import Path
 from types import FrameType
-from typing import Any, Final
+from typing import Any
 
-from lit_hydra_bridge.progress import read_progress
 from lit_hydra_bridge.sweep import job_environment
 from lit_hydra_bridge.sweep.config_copies import quick_copies
 from lit_hydra_bridge.sweep.folder import JobFolder
 from lit_hydra_bridge.sweep.frozen_config import pin_random_nodes, rank_config, write_frozen_config
-from lit_hydra_bridge.sweep.job import Attempt, JobState, Outcome
-from lit_hydra_bridge.sweep.program import Program, dumps
+from lit_hydra_bridge.sweep.job import JobState, Outcome
+from lit_hydra_bridge.sweep.program import Program
 from lit_hydra_bridge.sweep.ranks import started_by
-
-_REPR: Final = 200
-_LARGEST_ERROR: Final = 1 << 20
-
-
-class AskedToEnd(SystemExit):
-    """SIGTERM reached the job where nothing of Lightning's takes it."""
-
-    reason: str | None = None
-    """What was done about it, if anything."""
+from lit_hydra_bridge.sweep.verdict import AskedToEnd, completed, failed, with_progress
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,10 +121,10 @@ def run(
     try:
         ended = _run_task(spec, state, load, connection)
     except BaseException as error:  # the task ended the process, or Hydra itself failed
-        ended = _failed(state, error)
+        ended = failed(state, error)
     if os.getpid() != attempt.pid:  # a fork that the task has made; how the job ended is not for it to say
         return int(ended.outcome is not Outcome.COMPLETED)
-    folder.write(_with_progress(ended, folder))
+    folder.write(with_progress(ended, folder))
     last = ended.attempts[-1]
     if last.outcome is Outcome.COMPLETED:
         return 0
@@ -156,8 +141,8 @@ def _run_task(
         done = _run_as_hydra_does(program, config)
     state = replace(state, working_dir=done.working_dir)
     if done.status.name == "COMPLETED":
-        return _completed(state, done._return_value)
-    return _failed(state, done._return_value, done)
+        return completed(state, done._return_value)
+    return failed(state, done._return_value, done)
 
 
 def _run_as_hydra_does(program: Program, config: Any) -> Any:
@@ -248,91 +233,6 @@ def _context(program: Program, config: Any) -> Any:
     from hydra._internal.callbacks import Callbacks
 
     return replace(program.hydra_context, callbacks=Callbacks(config))
-
-
-def _completed(state: JobState, value: Any) -> JobState:
-    try:
-        stored = _stored(value)
-    except Exception as error:
-        reason = f"the task's return value {_short(value)} can't be pickled ({type(error).__name__}: {error})"
-        return _ended(state, Outcome.FAILED, reason=reason)
-    return replace(_ended(state, Outcome.COMPLETED), **stored)
-
-
-def _stored(value: Any) -> dict[str, Any]:
-    if _is_plain(value):
-        return {"return_value": value, "return_value_pickle": None, "return_value_text": None}
-    packed = base64.b64encode(dumps(value)).decode()
-    return {"return_value": _as_number(value), "return_value_pickle": packed, "return_value_text": _short(value)}
-
-
-def _as_number(value: Any) -> float | None:
-    """A metric is often a tensor, or a number of numpy's."""
-    try:
-        return float(value) if hasattr(value, "__float__") else None
-    except Exception:
-        return None
-
-
-def _is_plain(value: Any) -> bool:
-    """Tell whether JSON gives it back as it is."""
-    if type(value) is list:
-        return all(_is_plain(item) for item in value)
-    if type(value) is dict:
-        return all(type(key) is str and _is_plain(item) for key, item in value.items())
-    return value is None or type(value) in (bool, int, float, str)
-
-
-def _short(value: Any) -> str:
-    shortener = reprlib.Repr()
-    shortener.maxother = shortener.maxstring = _REPR
-    try:
-        return shortener.repr(value)[:_REPR]
-    except Exception:
-        return f"<{type(value).__name__}>"
-
-
-def _failed(state: JobState, error: BaseException, done: Any = None) -> JobState:
-    text = "".join(traceback.format_exception(error))
-    if isinstance(error, AskedToEnd) and error.reason:
-        return _ended(state, Outcome.INTERRUPTED, reason=error.reason)
-    if isinstance(error, AskedToEnd | KeyboardInterrupt):
-        return _ended(state, Outcome.INTERRUPTED, reason=f"{type(error).__name__}", text=text)
-    if isinstance(error, SystemExit):
-        reason = f"SystemExit({error.code!r}): the task ended its process before it returned"
-    else:
-        reason = f"{type(error).__name__}: {error}".partition("\n")[0][:500]
-    packed = _packed_error(error, done) if isinstance(error, Exception) else None
-    return replace(_ended(state, Outcome.FAILED, reason=reason, text=text), error_pickle=packed)
-
-
-def _packed_error(error: Exception, done: Any) -> str | None:
-    """Pack the failed job's JobReturn, in which newer versions of Hydra keep the traceback; None where it can't be."""
-    from hydra.core.utils import JobReturn, JobStatus
-
-    failed = copy.copy(done) if done is not None else JobReturn(status=JobStatus.FAILED)
-    failed.cfg = failed.hydra_cfg = None
-    failed.return_value = error
-    try:
-        packed = dumps(failed)
-        pickle.loads(packed)  # an exception with arguments of its own may be pickled, and not be read again
-    except Exception:
-        return None
-    return base64.b64encode(packed).decode() if len(packed) <= _LARGEST_ERROR else None
-
-
-def _ended(state: JobState, outcome: Outcome, *, reason: str | None = None, text: str | None = None) -> JobState:
-    attempt: Attempt = replace(
-        state.attempts[-1], ended=time.time(), outcome=outcome, reason=reason, traceback=text and text[-20_000:]
-    )
-    return replace(state, attempts=(*state.attempts[:-1], attempt))
-
-
-def _with_progress(state: JobState, folder: JobFolder) -> JobState:
-    progress = read_progress(folder.progress)
-    if progress is None:
-        return state
-    return replace(state, metrics=progress.metrics, checkpoints=progress.checkpoints)
 
 
 def forget_parents_exit() -> None:
