@@ -1,7 +1,7 @@
 """Job processes on this machine, in three ways, and their supervision.
 
     Forks        forks of this process: nothing is imported or pickled again
-    ForkServer   forks of a process that has imported the libraries (forkserver.py)
+    ForkServer   forks of a process that has imported the libraries (forkserver_client.py)
     Spawns       fresh interpreters
 
 All three start the same worker in a session of its own, whose family of processes a Nursery looks after.
@@ -12,29 +12,22 @@ from __future__ import annotations
 import gc
 import os
 import pickle
-import select
-import signal
 import socket
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
-from contextlib import suppress
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 from lit_hydra_bridge.errors import SweepError
 from lit_hydra_bridge.sweep import fresh, worker
-from lit_hydra_bridge.sweep.forkserver import Channel
+from lit_hydra_bridge.sweep.forkserver_client import ForkServer
 from lit_hydra_bridge.sweep.job_environment import thread_controller
-from lit_hydra_bridge.sweep.machine import interpreter
-from lit_hydra_bridge.sweep.nursery import Ended, Nursery, socket_name
+from lit_hydra_bridge.sweep.machine import python
+from lit_hydra_bridge.sweep.nursery import Ended, Nursery
 from lit_hydra_bridge.sweep.probe import why_not_fork
 from lit_hydra_bridge.sweep.program import Program, pack
-from lit_hydra_bridge.sweep.reaper import Marks, end
 from lit_hydra_bridge.sweep.seeding import RandomState
-
-_SERVER_READY_S: Final = 300.0
-_MOST_SERVERS_PER_JOB: Final = 2
 
 
 class Starter(Protocol):
@@ -152,7 +145,7 @@ class Spawns(Forks):
             file.flush()
             arguments = (file.fileno(), connection.fileno(), os.getpid())
             process = subprocess.Popen(
-                _python(f"from lit_hydra_bridge.sweep.fresh import main; main{arguments}"),
+                python(f"from lit_hydra_bridge.sweep.fresh import main; main{arguments}"),
                 pass_fds=arguments[:2],
                 env=environment,
                 start_new_session=True,
@@ -167,160 +160,6 @@ class Spawns(Forks):
     def close(self) -> None:
         self._nursery.kill_all()
         self._nursery.close()
-
-
-class ForkServer:
-    """Forks of a server.
-
-    Raises:
-        SweepError: the server can't start, or must not be forked.
-    """
-
-    name = "forkserver"
-
-    def __init__(self, program: Program, preload: list[str], threads: dict[str, str], mark: int) -> None:
-        self._begin_with = {"do": "begin", "preload": preload, "program": pickle.dumps(pack(program))}
-        self._threads, self._mark = threads, mark
-        self._ended: list[Ended] = []
-        self._started: dict[int, int] = {}
-        self._jobs: dict[int, Marks] = {}
-        """By the pid of its first process, how the processes of each job that runs are known."""
-        self._count = 0
-        self._connect()
-
-    def _connect(self) -> None:
-        mine, its = socket.socketpair()
-        with its:
-            self._process = subprocess.Popen(
-                _python(f"from lit_hydra_bridge.sweep.forkserver import main; main({its.fileno()})"),
-                pass_fds=[its.fileno(), self._mark],
-                env={**os.environ, **self._threads},
-                start_new_session=True,
-                stdin=subprocess.DEVNULL,
-            )
-        self._channel = Channel(mine)
-        try:
-            self._channel.send(self._begin_with)
-            self._await_ready()
-        except (OSError, EOFError) as error:
-            self.close()
-            raise SweepError(f"the forkserver did not start ({type(error).__name__}: {error})") from None
-        except SweepError:
-            self.close()
-            raise
-
-    def _await_ready(self) -> None:
-        self._channel.socket.settimeout(_SERVER_READY_S)
-        for message, _ in self._channel.receive():
-            if message.get("ready") is not None:
-                raise SweepError(f"the forkserver can't be forked: {message['ready']}")
-        self._channel.socket.settimeout(None)
-
-    def start(self, spec: worker.JobSpec, config: Any, connection: socket.socket, token: str) -> int:
-        job = {"do": "job", "job": fresh.pack_job(spec, config)}
-        marks = Marks(set(), token.encode(), socket_name(connection.fileno()))
-        for _ in range(_MOST_SERVERS_PER_JOB):
-            if not self._is_connected:
-                self._connect()
-            try:
-                pid = self._begin(job, token, None, connection.fileno())
-            except (OSError, EOFError):
-                self._lost(marks)
-                continue
-            marks.groups.add(pid)
-            self._jobs[pid] = marks
-            return pid
-        raise SweepError("the forkserver dies whenever it starts a job; try hydra.launcher.start_method=spawn")
-
-    def start_rank(self, family: int, request: dict[str, Any], token: str) -> int | None:
-        if family not in self._jobs:
-            return None
-        try:
-            pid = self._begin({"do": "rank", "request": request}, token, family, None)
-        except (OSError, EOFError):
-            self._lost()
-            return None
-        self._jobs[family].groups.add(pid)
-        return pid
-
-    def _begin(self, message: dict[str, Any], token: str, family: int | None, descriptor: int | None) -> int:
-        self._count += 1
-        number = self._count
-        self._channel.send({**message, "id": number, "token": token, "family": family}, descriptor)
-        while number not in self._started:
-            self._receive()
-        return self._started.pop(number)
-
-    def _receive(self) -> None:
-        for message, _ in self._channel.receive():
-            if "started" in message:
-                self._started[message["started"]] = message["pid"]
-            else:
-                self._ended.append(Ended(message["ended"], message["status"], message["is_first"]))
-
-    @property
-    def _is_connected(self) -> bool:
-        return self._channel.fileno() >= 0
-
-    def _lost(self, starting: Marks | None = None) -> None:
-        """The server is dead. Linux kills its jobs with it; what they have started is ended here.
-
-        The next start makes another server.
-        """
-        self._channel.socket.close()
-        self._process.kill()
-        self._process.wait()
-        told = {ended.pid for ended in self._ended if ended.is_first}
-        for pid, marks in self._jobs.items():
-            if pid not in told:
-                end(marks)
-                self._ended.append(Ended(pid, -signal.SIGKILL, True, "the forkserver died"))
-        self._jobs.clear()
-        if starting is not None:
-            end(starting)
-
-    def descriptors(self) -> list[int]:
-        return [self._channel.fileno()] if self._is_connected else []
-
-    def wait_s(self) -> float | None:
-        return 0.0 if self._ended else None
-
-    def ended(self) -> list[Ended]:
-        try:
-            while self._is_connected and select.select([self._channel], [], [], 0)[0]:
-                self._receive()
-        except (OSError, EOFError):
-            self._lost()
-        found, self._ended = self._ended, []
-        for ended in found:
-            self._jobs.pop(ended.pid, None)
-        return found
-
-    def ask(self, pid: int) -> None:
-        self._send({"do": "ask", "pid": pid})
-
-    def kill(self, pid: int) -> None:
-        self._send({"do": "kill", "pid": pid})
-
-    def _send(self, message: dict[str, Any]) -> None:
-        if self._is_connected:
-            try:
-                self._channel.send(message)
-            except OSError:
-                self._lost()
-
-    def close(self) -> None:
-        self._channel.socket.close()
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(5)
-            return
-        self._process.kill()
-        self._process.wait()
-
-
-def _python(code: str) -> list[str]:
-    """A fresh interpreter with this one's own options, such as -W and -X."""
-    return [interpreter(), *subprocess._args_from_interpreter_flags(), "-c", code]  # type: ignore[attr-defined]
 
 
 def libraries() -> list[str]:

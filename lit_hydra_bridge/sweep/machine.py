@@ -67,6 +67,11 @@ def interpreter() -> str:
     return os.path.abspath(sys.executable)
 
 
+def python(code: str) -> list[str]:
+    """Return the command of a fresh interpreter with this one's own options, such as -W and -X."""
+    return [interpreter(), *subprocess._args_from_interpreter_flags(), "-c", code]  # type: ignore[attr-defined]
+
+
 def usable_cores() -> int:
     """Return how many CPU cores this process may keep busy: by its affinity, its control group's quota, and Slurm."""
     try:
