@@ -34,8 +34,8 @@ ABOUT = {
     f"{OURS}.record.callback_pytorch_lightning": {"pytorch_lightning"},
     f"{OURS}.record.callback_both": {"lightning", "pytorch_lightning"},
 }
-# What each part may import of ours, apart from itself. Every part may import the last four.
-BELOW = {"errors", "hydra_text", "on_import", "progress", "switch", "text"}
+# What each part may import of ours, apart from itself. Every part may import those of BELOW.
+BELOW = {"errors", "hydra_text", "on_import", "progress", "switch", "text", "trusted"}
 ALLOWED: dict[str, set[str]] = {
     "cli": {"record", "reload", "sweep", "results", "diagnosis"},
     "hydra_plugins": {"record", "reload", "sweep", "results"},
@@ -50,6 +50,7 @@ ALLOWED: dict[str, set[str]] = {
     "progress": set(),
     "switch": set(),
     "text": set(),
+    "trusted": set(),
     "conf": set(),
     "__main__": {"cli"},
     "": {"record", "reload", "results"},  # the public names
@@ -59,7 +60,7 @@ ALLOWED: dict[str, set[str]] = {
 # The record itself; and what is asked of here and now in the same words as it was asked then.
 SHARED_WITH_RELOAD = {
     f"{OURS}.record.{name}"
-    for name in ("run_record", "plain", "hydra_job", "source_code", "environment", "redaction", "kept_copies", "trust")
+    for name in ("run_record", "plain", "hydra_job", "source_code", "environment", "redaction", "kept_copies")
 }
 
 

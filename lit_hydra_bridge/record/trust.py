@@ -8,14 +8,13 @@ again, so the cost does not grow with them.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import zipfile
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-TRUSTED: Final = "LIT_HYDRA_BRIDGE_TRUSTED"
-"""Environment variable: JSON list of the checkpoints that `lit-hydra rerun` was told to go on from."""
+from lit_hydra_bridge.trusted import named_trusted
+
 _written: set[tuple[int, int, str]] = set()
 
 
@@ -37,13 +36,8 @@ def wrote(path: Any) -> bool:
 
 def is_named_trusted(path: Any) -> bool:
     """Tell whether whoever started this process has named the file at `path` as one to load whole. Never raises."""
-    named = os.environ.get(TRUSTED)
-    if not named or not _is_local(path):
-        return False
-    try:
-        return os.path.abspath(path) in json.loads(named)  # noqa: PTH100  # absolute() keeps `..`
-    except (TypeError, ValueError):
-        return False
+    named = named_trusted()
+    return bool(named) and _is_local(path) and os.path.abspath(path) in named  # noqa: PTH100  # absolute() keeps `..`
 
 
 def state_of(path: Any) -> tuple[int, ...] | None:

@@ -7,7 +7,6 @@ record.config     -> recompose.py  in the started process: what Hydra composes b
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import signal
@@ -22,13 +21,13 @@ from typing import Any
 from lit_hydra_bridge.errors import RerunError
 from lit_hydra_bridge.hydra_text import quoted
 from lit_hydra_bridge.record.run_record import PLACEHOLDER, RunRecord
-from lit_hydra_bridge.record.trust import TRUSTED
 from lit_hydra_bridge.reload.checkpoint import checkpoint_path, read_record
 from lit_hydra_bridge.reload.config import config_of
 from lit_hydra_bridge.reload.rerun import overrides as override_texts
 from lit_hydra_bridge.reload.rerun.hydra_seam import MODE, RERUN
 from lit_hydra_bridge.reload.rerun.program import Program, find_program
 from lit_hydra_bridge.reload.rerun.three_way import plain_config, redacted_keys
+from lit_hydra_bridge.trusted import naming
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -216,7 +215,7 @@ def _trusted(record: RunRecord, source: str, new: Sequence[Any], options: RerunO
     recorded = {key: path for key, path, _ in starts(record)}
     given = [str(override.value()) for override in new if override_texts.key_of(override) in recorded]
     paths = [*([source] if options.resume else []), *recorded.values(), *given]
-    return {TRUSTED: json.dumps(paths)} if paths else {}
+    return naming(paths)
 
 
 def _job_overrides(record: RunRecord, new: Sequence[Any], options: RerunOptions) -> list[str]:

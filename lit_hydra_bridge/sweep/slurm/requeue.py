@@ -12,7 +12,6 @@ own auto-requeue alone. requeue_lightning.py has the saving.
 from __future__ import annotations
 
 import functools
-import json
 import os
 import signal
 import subprocess
@@ -28,10 +27,9 @@ from typing import Any, Final
 from lit_hydra_bridge.sweep.folder import JobFolder
 from lit_hydra_bridge.sweep.job import Outcome
 from lit_hydra_bridge.sweep.program import Program
-from lit_hydra_bridge.sweep.worker import AskedToEnd
+from lit_hydra_bridge.sweep.verdict import AskedToEnd
+from lit_hydra_bridge.trusted import named_trusted, naming
 
-TRUSTED: Final = "LIT_HYDRA_BRIDGE_TRUSTED"
-"""Environment variable: JSON list of checkpoints that may be loaded whole."""
 _SPARE_S: Final = 15.0
 """Before Slurm kills it, a job that has found no moment to save is queued again nevertheless."""
 _MOST_WAITED_S: Final = 60.0
@@ -187,7 +185,4 @@ def _is_preempted() -> bool:
 
 def trust(checkpoint: Path) -> None:
     """Let this process load its own job's checkpoint whole."""
-    named: list[Any] = []
-    with suppress(ValueError):
-        named = list(json.loads(os.environ.get(TRUSTED) or "[]"))
-    os.environ[TRUSTED] = json.dumps([*named, str(checkpoint)])
+    os.environ.update(naming([*named_trusted(), str(checkpoint)]))
