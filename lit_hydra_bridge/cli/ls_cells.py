@@ -37,18 +37,13 @@ class CellColumn:
 
     def asks(self) -> Column:
         """Return how much of the width it asks for."""
-        natural = max(width_of(self.title), max((width_of(text) for text, _ in self.cells), default=0))
-        least = natural if self._least is None else min(natural, self._least)
-        ideal = natural if self._ideal is None else max(least, min(natural, self._ideal))
-        return Column(
-            title=self.title,
-            draw=lambda row, size: [_drawn(self.cells[row], size, self.right)],
-            least=least,
-            ideal=ideal,
-            most=natural,
-            rank=self._rank,
-            right=self.right,
+        widest = max((width_of(text) for text, _ in self.cells), default=0)
+        return Column.asking(
+            self.title, self._draw, widest, least=self._least, ideal=self._ideal, rank=self._rank, right=self.right
         )
+
+    def _draw(self, row: int, size: int) -> Line:
+        return [_drawn(self.cells[row], size, self.right)]
 
 
 def _drawn(span: Span, size: int, right: bool) -> Span:

@@ -54,6 +54,31 @@ class Column:
     """0: it stays. Of the others, the highest goes first where there is no room."""
     right: bool = False
 
+    @classmethod
+    def asking(
+        cls,
+        title: str,
+        draw: Callable[[int, int], Line],
+        widest: int,
+        *,
+        least: int | None,
+        ideal: int | None,
+        rank: int,
+        right: bool,
+    ) -> Column:
+        """Return a column whose widest cell is known.
+
+        Args:
+            title, draw, rank, right: as above.
+            widest: of its cells.
+            least: the least width that makes sense; None: it must not be cut.
+            ideal: what it gets before the others may grow; None: all that its widest cell needs.
+        """
+        most = max(width_of(title), widest)
+        least = most if least is None else min(most, least)
+        ideal = most if ideal is None else max(least, min(most, ideal))
+        return cls(title=title, draw=draw, least=least, ideal=ideal, most=most, rank=rank, right=right)
+
 
 @dataclass(kw_only=True)
 class TextColumn:
@@ -74,11 +99,9 @@ class TextColumn:
 
     def column(self) -> Column:
         """Return the column, as wide as its widest cell at most."""
-        natural = max([width_of(self.title), *(line_width(cell) for cell in self.cells)])
-        least = natural if self.least is None else min(natural, self.least)
-        ideal = natural if self.ideal is None else max(least, min(natural, self.ideal))
-        return Column(
-            title=self.title, draw=self._draw, least=least, ideal=ideal, most=natural, rank=self.rank, right=self.right
+        widest = max((line_width(cell) for cell in self.cells), default=0)
+        return Column.asking(
+            self.title, self._draw, widest, least=self.least, ideal=self.ideal, rank=self.rank, right=self.right
         )
 
     def _draw(self, row: int, size: int) -> Line:
