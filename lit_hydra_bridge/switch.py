@@ -14,14 +14,18 @@ _OFF: Final = frozenset({"off", "0", "false", "no"})
 
 def is_on() -> bool:
     """Tell whether the bridge may act by itself; `LIT_HYDRA_BRIDGE=off` turns all of it off."""
-    return os.environ.get(SWITCH, "").strip().lower() not in _OFF
+    return _is_on(SWITCH)
 
 
 def diff_is_on() -> bool:
     """Tell whether the git diff goes into the record; `LIT_HYDRA_BRIDGE_DIFF=off` leaves it out."""
-    return os.environ.get(DIFF_SWITCH, "").strip().lower() not in _OFF
+    return _is_on(DIFF_SWITCH)
 
 
 def groups_are_on() -> bool:
     """Tell whether loggers are told which sweep a job is of; `LIT_HYDRA_BRIDGE_GROUPS=off` keeps it from them."""
-    return os.environ.get(GROUPS_SWITCH, "").strip().lower() not in _OFF
+    return _is_on(GROUPS_SWITCH)
+
+
+def _is_on(switch: str) -> bool:
+    return os.environ.get(switch, "").strip().lower() not in _OFF
