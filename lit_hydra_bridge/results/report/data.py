@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import shlex
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -117,8 +118,6 @@ def _monitored(results: SweepResults) -> list[str]:
 
 
 def _head(sweep: _Sweep) -> dict[str, Any]:
-    import shlex
-
     results = sweep.results
     command = shlex.join(sweep.redactor.arguments(results.command))
     return {
