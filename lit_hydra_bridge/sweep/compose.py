@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from lit_hydra_bridge.hydra_text import escape_interpolations
-from lit_hydra_bridge.sweep.config_copies import quick_copies
+from lit_hydra_bridge.sweep.common_parts import CommonParts
+from lit_hydra_bridge.sweep.quick_configs import quick_configs
 
 _MOST_KEPT: Final = 512
 """Packed configs of some 15 KiB each."""
@@ -80,13 +81,14 @@ class FrozenConfigs:
     def __init__(self, loader: Any) -> None:
         self._loader = loader
         self._kept: dict[tuple[str, ...], bytes] = {}
+        self._common = CommonParts(loader)
         repository = getattr(loader, "repository", None)
         if repository is not None and not isinstance(repository, FrozenRepository):
             loader.repository = FrozenRepository(repository)
         loader.load_sweep_config = self.load_sweep_config
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"_loader": self._loader, "_kept": {}}
+        return {"_loader": self._loader, "_kept": {}, "_common": CommonParts(self._loader)}
 
     def load_sweep_config(self, master_config: Any, sweep_overrides: Sequence[str]) -> Any:
         """In the place of the loader's own method."""
@@ -118,7 +120,7 @@ class FrozenConfigs:
         return config
 
     def _composed(self, master: Any, overrides: Sequence[str]) -> Any:
-        with quick_copies():
+        with quick_configs(), self._common.in_use():
             return type(self._loader).load_sweep_config(self._loader, master, list(overrides))
 
 
@@ -126,7 +128,7 @@ def job_dir(config: Any) -> str:
     """Return a job's folder as Hydra's basic launcher would name it, relative where that is."""
     from omegaconf import OmegaConf
 
-    with _as_hydra_config(config):
+    with quick_configs(), _as_hydra_config(config):
         return os.path.join(
             str(OmegaConf.select(config, "hydra.sweep.dir")), str(OmegaConf.select(config, "hydra.sweep.subdir"))
         )

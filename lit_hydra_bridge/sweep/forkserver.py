@@ -82,7 +82,7 @@ class Server:
         self._nursery = Nursery()
         self._pid = os.getpid()
         self._program = b""
-        self._controller: Any = None
+        self._libraries: Any = None
 
     def serve(self) -> None:
         """Work until the launcher is gone."""
@@ -116,12 +116,12 @@ class Server:
             self._channel.send({"started": message["id"], "pid": pid})
 
     def _begin(self, message: dict[str, Any]) -> str | None:
-        from lit_hydra_bridge.sweep.job_environment import thread_controller
+        from lit_hydra_bridge.sweep.job_environment import ThreadedLibraries
         from lit_hydra_bridge.sweep.probe import why_not_fork
 
         self._program = message["program"]
         import_all(message["preload"])
-        self._controller = thread_controller()
+        self._libraries = ThreadedLibraries(message["threads"])
         import gc
 
         gc.freeze()  # what is there is shared by all jobs, and no collection of theirs writes to it
@@ -140,7 +140,7 @@ class Server:
             if message["do"] == "rank":
                 return fresh.run_packed_rank(message["request"], self._program)
             connection = socket.socket(fileno=descriptor) if descriptor is not None else None
-            return fresh.run_packed_job(message["job"], self._program, connection, self._controller)
+            return fresh.run_packed_job(message["job"], self._program, connection, self._libraries)
         finally:
             worker.leave()
 

@@ -17,6 +17,7 @@ from typing import Any, Final
 from lit_hydra_bridge.errors import SweepError
 from lit_hydra_bridge.sweep import fresh, worker
 from lit_hydra_bridge.sweep.forkserver import Channel
+from lit_hydra_bridge.sweep.job_environment import THREADS
 from lit_hydra_bridge.sweep.machine import python
 from lit_hydra_bridge.sweep.nursery import Ended, socket_name
 from lit_hydra_bridge.sweep.program import Program, pack
@@ -35,8 +36,9 @@ class ForkServer:
 
     name = "forkserver"
 
-    def __init__(self, program: Program, preload: list[str], threads: dict[str, str], mark: int) -> None:
-        self._begin_with = {"do": "begin", "preload": preload, "program": pickle.dumps(pack(program))}
+    def __init__(self, program: Program, preload: list[str], threads: int, mark: int) -> None:
+        packed = pickle.dumps(pack(program))
+        self._begin_with = {"do": "begin", "preload": preload, "program": packed, "threads": threads}
         self._threads, self._mark = threads, mark
         self._ended: list[Ended] = []
         self._started: dict[int, int] = {}
@@ -51,7 +53,7 @@ class ForkServer:
             self._process = subprocess.Popen(
                 python(f"from lit_hydra_bridge.sweep.forkserver import main; main({its.fileno()})"),
                 pass_fds=[its.fileno(), self._mark],
-                env={**os.environ, **self._threads},
+                env={**os.environ, **dict.fromkeys(THREADS, str(self._threads))},
                 start_new_session=True,
                 stdin=subprocess.DEVNULL,
             )

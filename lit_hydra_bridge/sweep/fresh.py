@@ -36,13 +36,13 @@ def pack_job(spec: worker.JobSpec, config: Any) -> bytes:
     return pickle.dumps((pickle.dumps(spec), dumps(config)))
 
 
-def run_packed_job(job: bytes, program: bytes, connection: socket.socket | None, controller: Any = None) -> int:
+def run_packed_job(job: bytes, program: bytes, connection: socket.socket | None, libraries: Any = None) -> int:
     """Run a job in this process, which has nothing of the app yet; return its exit code."""
     from lit_hydra_bridge.sweep.program import loads
 
     packed_spec, packed_config = pickle.loads(job)
     spec: worker.JobSpec = pickle.loads(packed_spec)
-    worker.enter(spec, controller)
+    worker.enter(spec, libraries)
     seeded = RandomState().apply()
 
     def load() -> tuple[Program, Any]:

@@ -83,22 +83,48 @@ def apply(environment_changes: Mapping[str, str | None]) -> None:
             os.environ[name] = value
 
 
-def limit_threads(threads: int, controller: Any = None) -> None:
+def limit_threads(threads: int, libraries: ThreadedLibraries | None = None) -> None:
     """Tell libraries that were loaded before the environment was set.
 
     Args:
         threads: how many each may use.
-        controller: threadpoolctl's ThreadpoolController, made before a fork; None where none is at hand.
+        libraries: BLAS and OpenMP, as they were limited before a fork; None where none are at hand.
     """
     torch: Any = sys.modules.get("torch")
-    if torch is not None:
+    if torch is not None and torch.get_num_threads() != threads:
         torch.set_num_threads(threads)
-    if controller is not None:
-        controller.limit(limits=threads)
+    if libraries is not None:
+        libraries.limit(threads)
 
 
-def thread_controller() -> Any:
-    """Return threadpoolctl's view of the BLAS and OpenMP libraries that are loaded; None where none can be."""
+class ThreadedLibraries:
+    """The BLAS and OpenMP libraries that are loaded in this process, limited to a number of threads.
+
+    Forks inherit the limit. To set it in each fork would cost the fork a tenth of a second: OpenBLAS starts its threads
+    when it is told how many to use, and they spin before they sleep.
+
+    Args:
+        threads: how many each may use.
+    """
+
+    def __init__(self, threads: int) -> None:
+        self._threads = threads
+        self._controller = _thread_controller()
+        self._limiter = None if self._controller is None else self._controller.limit(limits=threads)
+
+    def limit(self, threads: int) -> None:
+        """In a fork: change the number, if it is another one."""
+        if self._controller is not None and threads != self._threads:
+            self._controller.limit(limits=threads)
+
+    def restore(self) -> None:
+        """Give them the numbers of threads that they had."""
+        if self._limiter is not None:
+            self._limiter.restore_original_limits()
+
+
+def _thread_controller() -> Any:
+    """Return threadpoolctl's view of the libraries that are loaded; None where none can be had."""
     try:
         from threadpoolctl import ThreadpoolController
 

@@ -22,7 +22,7 @@ from typing import Any, Protocol
 from lit_hydra_bridge.errors import SweepError
 from lit_hydra_bridge.sweep import fresh, worker
 from lit_hydra_bridge.sweep.forkserver_client import ForkServer
-from lit_hydra_bridge.sweep.job_environment import thread_controller
+from lit_hydra_bridge.sweep.job_environment import ThreadedLibraries
 from lit_hydra_bridge.sweep.machine import python
 from lit_hydra_bridge.sweep.nursery import Ended, Nursery
 from lit_hydra_bridge.sweep.probe import why_not_fork
@@ -65,11 +65,11 @@ class Forks:
 
     name = "fork"
 
-    def __init__(self, program: Program, leave_parent: Callable[[], None]) -> None:
+    def __init__(self, program: Program, threads: int, leave_parent: Callable[[], None]) -> None:
         self._program, self._leave_parent = program, leave_parent
         self._nursery = Nursery()
         self._pid = os.getpid()
-        self._controller = thread_controller()
+        self._libraries = ThreadedLibraries(threads)
         self._random_state = RandomState.of_this_process()
         gc.freeze()  # what is there is shared by all jobs, and no collection of theirs writes to it
 
@@ -77,7 +77,7 @@ class Forks:
         def run() -> int:
             self._enter()
             try:
-                worker.enter(spec, self._controller)
+                worker.enter(spec, self._libraries)
                 seeded = self._random_state.apply()
                 return worker.run(spec, lambda: (self._program, config), seeded, connection)
             finally:
@@ -94,7 +94,7 @@ class Forks:
             try:
                 worker.enter_rank(request)
                 self._random_state.apply()
-                return worker.run_rank(request, lambda: self._program, self._controller)
+                return worker.run_rank(request, lambda: self._program, self._libraries)
             finally:
                 worker.leave()
 
@@ -124,6 +124,7 @@ class Forks:
     def close(self) -> None:
         self._nursery.kill_all()
         self._nursery.close()
+        self._libraries.restore()
         gc.unfreeze()
 
 
@@ -176,7 +177,7 @@ def make_starter(
     program: Program,
     settings: Any,
     *,
-    threads: dict[str, str],
+    threads: int,
     mark: int,
     leave_parent: Callable[[], None],
     say: Callable[[str], None],
@@ -186,7 +187,7 @@ def make_starter(
     Args:
         program: the app.
         settings: the launcher's.
-        threads: environment variables with the thread budget, for a process that loads libraries for all jobs.
+        threads: the thread budget of each job, for a process that loads libraries for all of them.
         mark: a file descriptor that all forks must have, to be known by.
         leave_parent: called in each fork, so that it lets go of what is the launcher's.
         say: told why a faster way was not taken.
@@ -198,7 +199,7 @@ def make_starter(
     if wanted in ("auto", "fork"):
         why = why_not_fork()
         if why is None:
-            return Forks(program, leave_parent)
+            return Forks(program, threads, leave_parent)
         if wanted == "fork":
             raise SweepError(f"hydra.launcher.start_method=fork is not safe here: {why}; leave it at auto")
         say(f"jobs are not forked from this process: {why}")

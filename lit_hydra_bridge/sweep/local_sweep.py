@@ -15,6 +15,7 @@ from lit_hydra_bridge.sweep.batch import Batch
 from lit_hydra_bridge.sweep.launch import Job, Sweep, log, plain_settings
 from lit_hydra_bridge.sweep.local import Starter, make_starter
 from lit_hydra_bridge.sweep.program import Program
+from lit_hydra_bridge.sweep.quick_configs import parse_ahead
 from lit_hydra_bridge.sweep.reaping import Reaper
 from lit_hydra_bridge.sweep.settings import LitLocalSettings, checked, needed_devices
 from lit_hydra_bridge.sweep.signals import Signals
@@ -93,6 +94,7 @@ class LocalSweep(Sweep):
     def _run_batch(self, jobs: list[Job]) -> Batch:
         pool = self._pool(len(jobs))
         self._configure_log()
+        parse_ahead(self._master.hydra.job_logging)
         planner, shown = self._opened()
         reaper = self._reaper
         assert reaper is not None
@@ -152,7 +154,7 @@ class LocalSweep(Sweep):
         starter = make_starter(
             self._program,
             self._settings,
-            threads=dict.fromkeys(job_environment.THREADS, str(pool.threads)),
+            threads=pool.threads,
             mark=reaper.reading,
             leave_parent=leave_parent,
             say=log.info,

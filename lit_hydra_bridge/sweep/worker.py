@@ -27,11 +27,11 @@ from types import FrameType
 from typing import Any
 
 from lit_hydra_bridge.sweep import job_environment
-from lit_hydra_bridge.sweep.config_copies import quick_copies
 from lit_hydra_bridge.sweep.folder import JobFolder
 from lit_hydra_bridge.sweep.frozen_config import pin_random_nodes, rank_config, write_frozen_config
 from lit_hydra_bridge.sweep.job import JobState, Outcome
 from lit_hydra_bridge.sweep.program import Program
+from lit_hydra_bridge.sweep.quick_configs import quick_configs
 from lit_hydra_bridge.sweep.ranks import started_by
 from lit_hydra_bridge.sweep.verdict import AskedToEnd, completed, failed, with_progress
 
@@ -49,14 +49,14 @@ class JobSpec:
     frozen_config: str = ""
 
 
-def enter(spec: JobSpec, controller: Any = None) -> None:
+def enter(spec: JobSpec, libraries: Any = None) -> None:
     """Make this process the job's, before any more of the app's code runs."""
     folder = JobFolder(Path(spec.folder))
     folder.path.mkdir(parents=True, exist_ok=True)
     redirect(folder.log)
     job_environment.apply(spec.environment)
     slot = spec.state.attempts[-1].slot
-    job_environment.limit_threads(slot.threads, controller)
+    job_environment.limit_threads(slot.threads, libraries)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, partial(_on_sigterm, os.getpid()))
     sys.argv = list(spec.argv)
@@ -149,7 +149,7 @@ def _run_as_hydra_does(program: Program, config: Any) -> Any:
     from hydra.core.utils import run_job
 
     with ExitStack() as until_task:
-        until_task.enter_context(quick_copies())
+        until_task.enter_context(quick_configs())
         until_task.enter_context(_no_garbage_collected())
         return run_job(
             hydra_context=_context(program, config),
@@ -195,25 +195,25 @@ def enter_rank(request: dict[str, Any]) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-def run_rank(request: dict[str, Any], load: Callable[[], Program], controller: Any = None) -> int:
+def run_rank(request: dict[str, Any], load: Callable[[], Program], libraries: Any = None) -> int:
     """Run the task as a further rank, with the job's own config; return the exit code."""
-    return run_as_rank(load, lambda: rank_config(request["config"], os.environ["LOCAL_RANK"]), controller)
+    return run_as_rank(load, lambda: rank_config(request["config"], os.environ["LOCAL_RANK"]), libraries)
 
 
 def run_as_rank(
     load: Callable[[], Program],
     config: Callable[[], Any],
-    controller: Any = None,
+    libraries: Any = None,
     tell: Callable[[BaseException], object] = lambda error: None,
 ) -> int:
     """Run the task as a further rank; return the exit code.
 
     Args:
         load, config: give the program, and the rank's config.
-        controller: threadpoolctl's, for libraries that are loaded.
+        libraries: that are loaded, as they were limited before a fork.
         tell: is told what the task has raised.
     """
-    job_environment.limit_threads(int(os.environ.get("OMP_NUM_THREADS", "1")), controller)
+    job_environment.limit_threads(int(os.environ.get("OMP_NUM_THREADS", "1")), libraries)
     try:
         done = _run_as_hydra_does(load(), config())
         _ = done.return_value
@@ -235,10 +235,15 @@ def _context(program: Program, config: Any) -> Any:
     return replace(program.hydra_context, callbacks=Callbacks(config))
 
 
+_of_parent: list[Any] = []
+
+
 def forget_parents_exit() -> None:
     """In a forked process: what the parent registered for its own end must not happen here as well."""
     atexit._clear()
-    weakref.finalize._registry.clear()  # type: ignore[attr-defined]
+    # Kept, not emptied: what it holds would be torn down, and that takes milliseconds.
+    _of_parent.append(weakref.finalize._registry)  # type: ignore[attr-defined]
+    weakref.finalize._registry = {}  # type: ignore[attr-defined]
     atexit.register(logging.shutdown)
     atexit.register(weakref.finalize._exitfunc)  # type: ignore[attr-defined]
     util = sys.modules.get("multiprocessing.util")

@@ -1,0 +1,127 @@
+"""While Hydra composes a config and prepares a job, omegaconf is asked to do less.
+
+copies    Half of what that takes goes into `copy.deepcopy` of omegaconf's nodes: each is built anew and its value
+          checked, and the small record beside it is looked into. Nodes of omegaconf's own kinds are copied field
+          by field, with the same result; any other is left to `copy.deepcopy`, as ever.
+texts     A text with an interpolation is parsed once for all jobs, as they have the same ones.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, Final
+
+_VALUES: Final = (
+    "AnyNode", "BooleanNode", "BytesNode", "EnumNode", "FloatNode", "IntegerNode", "PathNode", "StringNode",
+)  # fmt: skip
+_MOST_TEXTS: Final = 512
+
+
+@contextmanager
+def quick_configs() -> Iterator[None]:
+    """While the block runs, copy omegaconf's nodes field by field and parse texts once; not for the app's own code."""
+    from omegaconf import DictConfig, ListConfig, base
+
+    if DictConfig.__deepcopy__ is _quick_copy:  # a block around this one
+        yield
+        return
+    places: list[tuple[Any, str, Any]] = [(kind, "__deepcopy__", _quick_copy) for kind in (DictConfig, ListConfig)]
+    if hasattr(base, "parse"):
+        places.append((base, "parse", parsed_once))
+    originals = [getattr(place, name) for place, name, _ in places]
+    for place, name, quick in places:
+        setattr(place, name, quick)
+    try:
+        yield
+    finally:
+        for (place, name, _), original in zip(places, originals, strict=True):
+            setattr(place, name, original)
+
+
+@functools.lru_cache(maxsize=_MOST_TEXTS)
+def parsed_once(text: str) -> Any:
+    """Return omegaconf's parse tree of a text, which is only ever read."""
+    from omegaconf.grammar_parser import parse
+
+    return parse(text)
+
+
+def parse_ahead(config: Any) -> None:
+    """Parse the texts of a node that every job will resolve, before jobs are forked."""
+    from omegaconf import OmegaConf
+
+    with suppress(Exception):  # a job says better what is wrong with it
+        for text in _texts(OmegaConf.to_container(config, resolve=False)):
+            parsed_once(text)
+
+
+def _texts(plain: Any) -> Iterator[str]:
+    if isinstance(plain, dict | list):
+        for item in plain.values() if isinstance(plain, dict) else plain:
+            yield from _texts(item)
+    elif isinstance(plain, str) and "${" in plain:
+        yield plain
+
+
+def _quick_copy(config: Any, memo: dict[int, Any]) -> Any:
+    """In the place of a container's `__deepcopy__`."""
+    import omegaconf
+    from omegaconf import nodes
+
+    kinds = (omegaconf.DictConfig, omegaconf.ListConfig)
+    values = frozenset(getattr(nodes, name) for name in _VALUES if hasattr(nodes, name))
+
+    def copied(node: Any, parent: Any) -> Any:
+        if type(node) in values:
+            new = _fields_copied(node, parent, memo)
+        elif type(node) in kinds:
+            new = _fields_copied(node, parent, memo)
+            content = node.__dict__["_content"]
+            if type(content) is dict:
+                new.__dict__["_content"] = {key: copied(child, new) for key, child in content.items()}
+            elif type(content) is list:
+                new.__dict__["_content"] = [copied(child, new) for child in content]
+        else:
+            new = _as_ever(node, parent, memo)
+        return new
+
+    return copied(config, config.__dict__["_parent"])
+
+
+def _fields_copied(node: Any, parent: Any, memo: dict[int, Any]) -> Any:
+    """A value is shared with its copy, as omegaconf does it."""
+    new = object.__new__(type(node))
+    fields = new.__dict__
+    fields.update(node.__dict__)
+    fields["_metadata"] = _metadata_copied(fields["_metadata"], memo)
+    fields["_flags_cache"] = None
+    fields["_parent"] = parent
+    return new
+
+
+def _metadata_copied(metadata: Any, memo: dict[int, Any]) -> Any:
+    new = object.__new__(type(metadata))
+    fields = new.__dict__
+    fields.update(metadata.__dict__)
+    # What can be changed in place. A cache of resolvers' answers may hold anything.
+    if fields.get("flags") is not None:
+        fields["flags"] = dict(fields["flags"])
+    if "resolver_cache" in fields:
+        cache = fields["resolver_cache"]
+        fields["resolver_cache"] = copy.deepcopy(cache, memo) if cache else copy.copy(cache)
+    return new
+
+
+def _as_ever(node: Any, parent: Any, memo: dict[int, Any]) -> Any:
+    """As omegaconf copies the children of a container."""
+    before = node.__dict__["_parent"]
+    node.__dict__["_parent"] = None
+    try:
+        new = copy.deepcopy(node, memo)
+    finally:
+        node.__dict__["_parent"] = before
+    new.__dict__["_parent"] = parent
+    return new
