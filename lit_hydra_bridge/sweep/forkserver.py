@@ -121,6 +121,8 @@ class Server:
 
         self._program = message["program"]
         import_all(message["preload"])
+        with suppress(Exception):  # a job finds it out by itself, and can say so
+            prepare_hydra()
         self._libraries = ThreadedLibraries(message["threads"])
         import gc
 
@@ -150,6 +152,19 @@ def import_all(names: list[str]) -> None:
     for name in names:
         with suppress(BaseException):
             import_module(name)
+
+
+def prepare_hydra() -> None:
+    """Do what Hydra does first in every job and keeps: it scans for plugins, and its grammar and YAML warm up."""
+    from hydra.core.plugins import Plugins
+    from omegaconf import OmegaConf
+
+    from lit_hydra_bridge.sweep.quick_configs import parse_ahead
+
+    Plugins.instance()
+    config = OmegaConf.create({"name": "${hydra.runtime.output_dir}/${hydra.job.name}.log", "time": "${now:%H}"})
+    parse_ahead(config)
+    OmegaConf.to_yaml(config)
 
 
 def main(descriptor: int) -> None:

@@ -74,17 +74,21 @@ class PackedProgram:
         """
         import multiprocessing.spawn
 
-        with _no_nested_app():
-            multiprocessing.spawn.prepare(dict(self.main))
-            self._show_package_main()
         from hydra.core.plugins import Plugins
         from hydra.core.singleton import Singleton
         from hydra.core.utils import setup_globals
 
+        places = _plugin_places()
+        with _no_nested_app():
+            multiprocessing.spawn.prepare(dict(self.main))
+            self._show_package_main()
         setup_globals()
         task = pickle.loads(self.task) if isinstance(self.task, bytes) else _found(self.task)
+        plugins = Singleton._instances.get(Plugins) if places == _plugin_places() else None
         context, Singleton._instances = loads(self.state)
-        Plugins.instance()  # not among what was handed over: it scans what is installed
+        if plugins is not None:  # scanned once, by the process that this one is a fork of
+            Singleton._instances[Plugins] = plugins
+        Plugins.instance()  # else it scans now what is installed, as that was not handed over
         self._register_resolvers()
         return Program(task_function=task, hydra_context=context)
 
@@ -113,6 +117,15 @@ class PackedProgram:
             if not OmegaConf.has_resolver(name):
                 with suppress(Exception):  # the config says so, should it be needed
                     BaseContainer._resolvers[name] = pickle.loads(packed)
+
+
+def _plugin_places() -> list[str]:
+    """Where Hydra looks for plugins; an app may bring some of its own."""
+    from importlib import import_module
+
+    with suppress(ImportError):
+        return list(import_module("hydra_plugins").__path__)
+    return []
 
 
 def pack(program: Program) -> PackedProgram:

@@ -4,26 +4,33 @@ copies    Half of what that takes goes into `copy.deepcopy` of omegaconf's nodes
           checked, and the small record beside it is looked into. Nodes of omegaconf's own kinds are copied field
           by field, with the same result; any other is left to `copy.deepcopy`, as ever.
 texts     A text with an interpolation is parsed once for all jobs, as they have the same ones.
+yaml      What Hydra writes down of a job's config goes through libyaml where that gives the same text.
 """
 
 from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Final
+
+import yaml
 
 _VALUES: Final = (
     "AnyNode", "BooleanNode", "BytesNode", "EnumNode", "FloatNode", "IntegerNode", "PathNode", "StringNode",
 )  # fmt: skip
 _MOST_TEXTS: Final = 512
+_PLAIN_KEY: Final = re.compile(r"[\w./@-]{1,100}", re.ASCII)
+_PLAIN_TEXT: Final = re.compile(r"([ -~]|(?<! )\n(?! ))*")
+"""libyaml escapes other characters in its own way, and folds their lines at other places."""
 
 
 @contextmanager
 def quick_configs() -> Iterator[None]:
     """While the block runs, copy omegaconf's nodes field by field and parse texts once; not for the app's own code."""
-    from omegaconf import DictConfig, ListConfig, base
+    from omegaconf import DictConfig, ListConfig, OmegaConf, base
 
     if DictConfig.__deepcopy__ is _quick_copy:  # a block around this one
         yield
@@ -31,7 +38,8 @@ def quick_configs() -> Iterator[None]:
     places: list[tuple[Any, str, Any]] = [(kind, "__deepcopy__", _quick_copy) for kind in (DictConfig, ListConfig)]
     if hasattr(base, "parse"):
         places.append((base, "parse", parsed_once))
-    originals = [getattr(place, name) for place, name, _ in places]
+    places.append((OmegaConf, "to_yaml", staticmethod(functools.partial(_quick_yaml, OmegaConf.to_yaml))))
+    originals = [vars(place)[name] for place, name, _ in places]
     for place, name, quick in places:
         setattr(place, name, quick)
     try:
@@ -47,6 +55,43 @@ def parsed_once(text: str) -> Any:
     from omegaconf.grammar_parser import parse
 
     return parse(text)
+
+
+def _quick_yaml(to_yaml: Callable[..., str], config: Any, **options: Any) -> str:
+    """In the place of `OmegaConf.to_yaml`."""
+    from omegaconf import OmegaConf
+
+    dumper = _libyaml_dumper()
+    if dumper is None or options or not OmegaConf.is_config(config):
+        return to_yaml(config, **options)
+    plain = OmegaConf.to_container(config, resolve=False, enum_to_str=True)
+    if not _is_plain(plain):
+        return to_yaml(config)
+    return str(yaml.dump(plain, default_flow_style=False, allow_unicode=True, sort_keys=False, Dumper=dumper))
+
+
+@functools.cache
+def _libyaml_dumper() -> Any:
+    """Return omegaconf's dumper upon libyaml; None where that is not there."""
+    try:
+        from omegaconf._utils import get_omega_conf_dumper
+
+        ours: Any = get_omega_conf_dumper()
+        tables = ("yaml_representers", "yaml_multi_representers", "yaml_implicit_resolvers")
+        return type("LibyamlDumper", (yaml.CDumper,), {name: getattr(ours, name) for name in tables})
+    except (ImportError, AttributeError):
+        return None
+
+
+def _is_plain(node: Any) -> bool:
+    """Tell whether libyaml writes the same as PyYAML's own emitter."""
+    if isinstance(node, str):
+        return _PLAIN_TEXT.fullmatch(node) is not None
+    if isinstance(node, dict):
+        return all(isinstance(key, str) and _PLAIN_KEY.fullmatch(key) and _is_plain(node[key]) for key in node)
+    if isinstance(node, list):
+        return all(_is_plain(item) for item in node)
+    return node is None or type(node) in (bool, int, float)
 
 
 def parse_ahead(config: Any) -> None:
