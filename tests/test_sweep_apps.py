@@ -982,3 +982,67 @@ def test_threads_are_those_of_the_slot(method: str, busy_app: App) -> None:
     sweep = app.sweep(LOCAL, *local(method, threads_per_job=3), arguments=("lr=1,2",))
     assert [json.loads(line[5:])["threads"] for line in sweep.lines("SAID")] == [["3"] * 4] * 2
     assert [state["attempts"][-1]["slot"]["threads"] for state in sweep.states()] == [3] * 2
+
+
+LIBRARIES = """
+import os
+
+import numpy
+import threadpoolctl
+
+
+def limits():
+    return sorted({library["num_threads"] for library in threadpoolctl.threadpool_info()})
+
+
+"""
+LIBRARIES_TASK = """
+def main(cfg):
+    running = len(os.listdir("/proc/self/task"))
+    numpy.dot(numpy.ones((64, 64)), numpy.ones((64, 64)))
+    print("SAID", running, limits())
+"""
+LIBRARIES_END = """
+
+if __name__ == "__main__":
+    before = limits()
+    main()
+    print("LIMITS", before == limits())
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="a process's threads are only listed on Linux")
+@pytest.mark.parametrize("method", ["fork", "forkserver"])
+def test_libraries_keep_to_the_slots_threads_and_start_none_before_they_are_used(method: str, tmp_path: Path) -> None:
+    """OpenBLAS starts its threads as soon as it is told their number, and they spin."""
+    files = script(LIBRARIES, LIBRARIES_TASK, LIBRARIES_END)
+    app = write(tmp_path, Shape(files, env={"OMP_NUM_THREADS": ""}))
+    sweep = app.sweep(LOCAL, *local(method, threads_per_job=1), arguments=("lr=1,2",))
+    assert sweep.lines("SAID") == ["SAID 1 [1]"] * 2
+    assert "LIMITS True" in sweep.stdout.splitlines()
+
+
+@each_method
+def test_an_app_may_bring_plugins_of_its_own(method: str, tmp_path: Path) -> None:
+    plugin = """
+        from hydra.core.config_search_path import ConfigSearchPath
+        from hydra.plugins.search_path_plugin import SearchPathPlugin
+
+        class Own(SearchPathPlugin):
+            def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+                search_path.append("own", "file://own")
+        """
+    body = """
+        def main(cfg):
+            from hydra.core.plugins import Plugins
+            from hydra.plugins.launcher import Launcher
+            from hydra.plugins.search_path_plugin import SearchPathPlugin
+
+            found = Plugins.instance().discover(SearchPathPlugin) + Plugins.instance().discover(Launcher)
+            names = sorted(each.__name__ for each in found)
+            wanted = ("Own", "LitLocalLauncher", "BasicLauncher")
+            print("SAID", [names.count(name) for name in wanted])
+        """
+    app = write(tmp_path, Shape({**script(body=body), "hydra_plugins/own/__init__.py": plugin}))
+    sweep = app.sweep(LOCAL, *local(method), arguments=("lr=1,2",))
+    assert sweep.lines("SAID") == ["SAID [1, 1, 1]"] * 2
