@@ -70,7 +70,9 @@ def _kept(
         try:
             key, own = key_of(*args, **kwargs)
             is_known = key in known
-        except Exception:  # Hydra's own message about it is better
+        except Exception:  # Hydra says it better, and then says it once
+            key = None
+        if key is None:
             return original(*args, **kwargs)
         if not is_known:
             while len(known) >= _MOST_KEPT:

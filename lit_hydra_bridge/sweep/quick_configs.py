@@ -22,6 +22,7 @@ _VALUES: Final = (
     "AnyNode", "BooleanNode", "BytesNode", "EnumNode", "FloatNode", "IntegerNode", "PathNode", "StringNode",
 )  # fmt: skip
 _MOST_TEXTS: Final = 512
+_MARK: Final = "__lit_hydra_bridge_quick__"
 _PLAIN_KEY: Final = re.compile(r"[\w./@-]{1,100}", re.ASCII)
 _PLAIN_TEXT: Final = re.compile(r"([ -~]|(?<! )\n(?! ))*")
 """libyaml escapes other characters in its own way, and folds their lines at other places."""
@@ -32,10 +33,11 @@ def quick_configs() -> Iterator[None]:
     """While the block runs, copy omegaconf's nodes field by field and parse texts once; not for the app's own code."""
     from omegaconf import DictConfig, ListConfig, OmegaConf, base
 
-    if DictConfig.__deepcopy__ is _quick_copy:  # a block around this one
+    if hasattr(DictConfig.__deepcopy__, _MARK):  # a block around this one
         yield
         return
-    places: list[tuple[Any, str, Any]] = [(kind, "__deepcopy__", _quick_copy) for kind in (DictConfig, ListConfig)]
+    kinds: tuple[Any, ...] = (DictConfig, ListConfig)
+    places: list[tuple[Any, str, Any]] = [(kind, "__deepcopy__", _quick(kind, kind.__deepcopy__)) for kind in kinds]
     if hasattr(base, "parse"):
         places.append((base, "parse", parsed_once))
     places.append((OmegaConf, "to_yaml", staticmethod(functools.partial(_quick_yaml, OmegaConf.to_yaml))))
@@ -111,8 +113,17 @@ def _texts(plain: Any) -> Iterator[str]:
         yield plain
 
 
+def _quick(kind: Any, original: Callable[..., Any]) -> Callable[..., Any]:
+    """Return what stands in the place of a container's `__deepcopy__`; a subclass is left to the original."""
+
+    def quick_copy(config: Any, memo: dict[int, Any]) -> Any:
+        return _quick_copy(config, memo) if type(config) is kind else original(config, memo)
+
+    setattr(quick_copy, _MARK, True)
+    return quick_copy
+
+
 def _quick_copy(config: Any, memo: dict[int, Any]) -> Any:
-    """In the place of a container's `__deepcopy__`."""
     import omegaconf
     from omegaconf import nodes
 
@@ -120,6 +131,10 @@ def _quick_copy(config: Any, memo: dict[int, Any]) -> Any:
     values = frozenset(getattr(nodes, name) for name in _VALUES if hasattr(nodes, name))
 
     def copied(node: Any, parent: Any) -> Any:
+        new = memo.get(id(node))
+        if new is not None:
+            new.__dict__["_parent"] = parent
+            return new
         if type(node) in values:
             new = _fields_copied(node, parent, memo)
         elif type(node) in kinds:
@@ -131,6 +146,7 @@ def _quick_copy(config: Any, memo: dict[int, Any]) -> Any:
                 new.__dict__["_content"] = [copied(child, new) for child in content]
         else:
             new = _as_ever(node, parent, memo)
+        memo[id(node)] = new
         return new
 
     return copied(config, config.__dict__["_parent"])
