@@ -26,7 +26,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.singleton import Singleton
 from hydra.core.utils import setup_globals
 from hydra.types import RunMode
-from hypothesis import Phase, given, settings
+from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf, UnionNode, base, open_dict
 from omegaconf.base import Box, Node
@@ -530,6 +530,7 @@ TREES = st.recursive(LEAVES, lambda each: st.lists(each, max_size=3) | st.dictio
 
 
 @settings(deadline=None, max_examples=400)
+@example({"a": " \n".join(["fold me or not, I am wide"] * 12)})
 @given(st.dictionaries(KEYS, TREES, max_size=4))
 def test_yaml_is_what_omegaconf_writes(content: dict[str, Any]) -> None:
     try:
