@@ -1,6 +1,9 @@
-"""The forkserver: a process that has imported the libraries, and nothing of the app; each job is a fork of it.
+"""The process that jobs are forks of. It serves one launcher, and runs nothing of the app itself.
 
-    launcher -> server   {"do": "begin", preload, threads, environment, program}
+    fork         it is a fork of the launcher, which has imported the app: LiveApp
+    forkserver   it is a new process, which imports the libraries; each job imports the app: PackedApp
+
+    launcher -> server   {"do": "begin", …}
     server -> launcher   {"ready": None}, or {"ready": "why a fork of it is not safe"}
     launcher -> server   {"do": "job", id, job, token, family} with the descriptor of the job's connection
     launcher -> server   {"do": "rank", …}, {"do": "ask" | "kill", pid}
@@ -11,6 +14,7 @@ Pickled, each with its length before it. When the connection ends, the launcher 
 
 from __future__ import annotations
 
+import gc
 import os
 import pickle
 import select
@@ -20,10 +24,16 @@ import struct
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from importlib import import_module
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
+from lit_hydra_bridge.sweep import fresh, worker
+from lit_hydra_bridge.sweep.job_environment import ThreadedLibraries
 from lit_hydra_bridge.sweep.nursery import Nursery
+from lit_hydra_bridge.sweep.probe import why_not_fork
+from lit_hydra_bridge.sweep.program import Program
+from lit_hydra_bridge.sweep.seeding import RandomState
 
 _LENGTH: Final = struct.Struct("!Q")
 
@@ -74,15 +84,77 @@ class Channel:
             yield message, self._descriptors.pop(0) if message["has_descriptor"] else None
 
 
-class Server:
-    """Serves one launcher."""
+class App(Protocol):
+    """What a server makes jobs of."""
 
-    def __init__(self, channel: Channel) -> None:
-        self._channel = channel
+    def begin(self, message: dict[str, Any]) -> str | None:
+        """Make ready; return why a fork would not be safe."""
+
+    def run_job(self, job: bytes, connection: socket.socket | None) -> int:
+        """In a fork: run a job; return its exit code."""
+
+    def run_rank(self, request: dict[str, Any]) -> int:
+        """In a fork: run a further rank of a job; return its exit code."""
+
+
+class LiveApp:
+    """The app as it is in this process."""
+
+    def __init__(self, program: Program) -> None:
+        self._program = program
+        self._random_state = RandomState.of_this_process()  # of the launcher: a fork forgets a part of it
+        self._libraries: ThreadedLibraries | None = None
+
+    def begin(self, message: dict[str, Any]) -> str | None:
+        self._libraries = ThreadedLibraries(message["threads"])
+        return None
+
+    def run_job(self, job: bytes, connection: socket.socket | None) -> int:
+        return fresh.run_packed_job(job, lambda _: self._program, self._random_state, connection, self._libraries)
+
+    def run_rank(self, request: dict[str, Any]) -> int:
+        worker.enter_rank(request)
+        self._random_state.apply()
+        return worker.run_rank(request, lambda: self._program, self._libraries)
+
+
+class PackedApp:
+    """The app as another process has packed it."""
+
+    def __init__(self) -> None:
+        self._program = b""
+        self._libraries: ThreadedLibraries | None = None
+
+    def begin(self, message: dict[str, Any]) -> str | None:
+        self._program = message["program"]
+        import_all(message["preload"])
+        with suppress(Exception):  # a job finds it out by itself, and can say so
+            prepare_hydra()
+        self._libraries = ThreadedLibraries(message["threads"])
+        return why_not_fork()
+
+    def run_job(self, job: bytes, connection: socket.socket | None) -> int:
+        load = partial(fresh.unpacked, self._program)
+        return fresh.run_packed_job(job, load, RandomState(), connection, self._libraries)
+
+    def run_rank(self, request: dict[str, Any]) -> int:
+        worker.enter_rank(request)
+        RandomState().apply()
+        return worker.run_rank(request, lambda: fresh.unpacked(self._program, {}), self._libraries)
+
+
+class Server:
+    """Forks jobs, and looks after them.
+
+    Args:
+        channel: to the launcher.
+        app: the jobs'.
+    """
+
+    def __init__(self, channel: Channel, app: App) -> None:
+        self._channel, self._app = channel, app
         self._nursery = Nursery()
         self._pid = os.getpid()
-        self._program = b""
-        self._libraries: Any = None
 
     def serve(self) -> None:
         """Work until the launcher is gone."""
@@ -101,7 +173,8 @@ class Server:
     def _handle(self, message: dict[str, Any], descriptor: int | None) -> None:
         do = message["do"]
         if do == "begin":
-            self._channel.send({"ready": self._begin(message)})
+            self._channel.send({"ready": self._app.begin(message)})
+            gc.freeze()  # what is there is shared by all jobs, and no collection of theirs writes to it
         elif do in ("ask", "kill"):
             getattr(self._nursery, do)(message["pid"])
         else:
@@ -115,23 +188,7 @@ class Server:
                 os.close(descriptor)
             self._channel.send({"started": message["id"], "pid": pid})
 
-    def _begin(self, message: dict[str, Any]) -> str | None:
-        from lit_hydra_bridge.sweep.job_environment import ThreadedLibraries
-        from lit_hydra_bridge.sweep.probe import why_not_fork
-
-        self._program = message["program"]
-        import_all(message["preload"])
-        with suppress(Exception):  # a job finds it out by itself, and can say so
-            prepare_hydra()
-        self._libraries = ThreadedLibraries(message["threads"])
-        import gc
-
-        gc.freeze()  # what is there is shared by all jobs, and no collection of theirs writes to it
-        return why_not_fork()
-
     def _in_child(self, message: dict[str, Any], descriptor: int | None) -> int:
-        from lit_hydra_bridge.sweep import fresh, worker
-
         self._channel.socket.close()
         self._nursery.forget()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -140,9 +197,9 @@ class Server:
         worker.forget_parents_exit()
         try:
             if message["do"] == "rank":
-                return fresh.run_packed_rank(message["request"], self._program)
+                return self._app.run_rank(message["request"])
             connection = socket.socket(fileno=descriptor) if descriptor is not None else None
-            return fresh.run_packed_job(message["job"], self._program, connection, self._libraries)
+            return self._app.run_job(message["job"], connection)
         finally:
             worker.leave()
 
@@ -167,9 +224,14 @@ def prepare_hydra() -> None:
     OmegaConf.to_yaml(config)
 
 
-def main(descriptor: int) -> None:
-    """Start of the server's process."""
+def serve(connection: socket.socket, app: App) -> None:
+    """Be the server until the launcher is gone."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    Server(Channel(socket.socket(fileno=descriptor))).serve()
+    Server(Channel(connection), app).serve()
+
+
+def main(descriptor: int) -> None:
+    """Start of the process of a server that is no fork of the launcher."""
+    serve(socket.socket(fileno=descriptor), PackedApp())
     sys.exit(0)

@@ -1,6 +1,6 @@
-"""The launcher's side of the forkserver: starts it, asks it for jobs, and outlives it.
+"""The launcher's side of the process that jobs are forks of: starts it, asks it for jobs, and outlives it.
 
-forkserver.py is the server's own.
+forkserver.py is that process' own.
 """
 
 from __future__ import annotations
@@ -11,12 +11,15 @@ import select
 import signal
 import socket
 import subprocess
+import sys
+import time
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from lit_hydra_bridge.errors import SweepError
 from lit_hydra_bridge.sweep import fresh, worker
-from lit_hydra_bridge.sweep.forkserver import Channel
+from lit_hydra_bridge.sweep.forkserver import Channel, LiveApp, serve
 from lit_hydra_bridge.sweep.job_environment import THREADS
 from lit_hydra_bridge.sweep.machine import python
 from lit_hydra_bridge.sweep.nursery import Ended, socket_name
@@ -25,21 +28,28 @@ from lit_hydra_bridge.sweep.reaper import Marks, end
 
 _SERVER_READY_S: Final = 300.0
 _MOST_SERVERS_PER_JOB: Final = 2
+_POLL_S: Final = 0.002
 
 
-class ForkServer:
-    """Forks of a server.
+class _Process(Protocol):
+    """What is needed of a server's process."""
+
+    def kill(self) -> None: ...
+
+    def wait(self, timeout: float | None = None) -> int: ...
+
+
+class _Server:
+    """Jobs are forks of another process.
 
     Raises:
-        SweepError: the server can't start, or must not be forked.
+        SweepError: it can't start, or must not be forked.
     """
 
-    name = "forkserver"
+    name: str
 
-    def __init__(self, program: Program, preload: list[str], threads: int, mark: int) -> None:
-        packed = pickle.dumps(pack(program))
-        self._begin_with = {"do": "begin", "preload": preload, "program": packed, "threads": threads}
-        self._threads, self._mark = threads, mark
+    def __init__(self, begin: dict[str, Any]) -> None:
+        self._begin_with = {"do": "begin", **begin}
         self._ended: list[Ended] = []
         self._started: dict[int, int] = {}
         self._jobs: dict[int, Marks] = {}
@@ -47,16 +57,13 @@ class ForkServer:
         self._count = 0
         self._connect()
 
+    def _start_process(self, its: socket.socket, mine: socket.socket) -> _Process:
+        raise NotImplementedError
+
     def _connect(self) -> None:
         mine, its = socket.socketpair()
         with its:
-            self._process = subprocess.Popen(
-                python(f"from lit_hydra_bridge.sweep.forkserver import main; main({its.fileno()})"),
-                pass_fds=[its.fileno(), self._mark],
-                env={**os.environ, **dict.fromkeys(THREADS, str(self._threads))},
-                start_new_session=True,
-                stdin=subprocess.DEVNULL,
-            )
+            self._process = self._start_process(its, mine)
         self._channel = Channel(mine)
         try:
             self._channel.send(self._begin_with)
@@ -92,7 +99,7 @@ class ForkServer:
         raise SweepError("the forkserver dies whenever it starts a job; try hydra.launcher.start_method=spawn")
 
     def start_rank(self, family: int, request: dict[str, Any], token: str) -> int | None:
-        if family not in self._jobs:
+        if family not in self._jobs or not os.path.exists(request["config"]):
             return None
         try:
             pid = self._begin({"do": "rank", "request": request}, token, family, None)
@@ -175,3 +182,96 @@ class ForkServer:
             return
         self._process.kill()
         self._process.wait()
+
+
+class ForkServer(_Server):
+    """Jobs are forks of a new process that has imported the libraries.
+
+    Args:
+        program: the app, which each job imports.
+        preload: modules.
+        threads: the thread budget of each job, for libraries that are loaded for all of them.
+        mark: a file descriptor that all forks must have, to be known by.
+    """
+
+    name = "forkserver"
+
+    def __init__(self, program: Program, preload: list[str], threads: int, mark: int) -> None:
+        self._threads, self._mark = threads, mark
+        super().__init__({"preload": preload, "program": pickle.dumps(pack(program)), "threads": threads})
+
+    def _start_process(self, its: socket.socket, mine: socket.socket) -> _Process:
+        return subprocess.Popen(
+            python(f"from lit_hydra_bridge.sweep.forkserver import main; main({its.fileno()})"),
+            pass_fds=[its.fileno(), self._mark],
+            env={**os.environ, **dict.fromkeys(THREADS, str(self._threads))},
+            start_new_session=True,
+            stdin=subprocess.DEVNULL,
+        )
+
+
+class Forks(_Server):
+    """Jobs are forks of a fork of this process: nothing is imported again.
+
+    They are not this process' own, as each fork would make it copy what it writes to afterwards, and keep it from its
+    work for the time that a fork of a large process takes.
+
+    Args:
+        program: the app.
+        threads: the thread budget of each job.
+        leave_parent: called in the fork, so that it lets go of what is the launcher's.
+    """
+
+    name = "fork"
+
+    def __init__(self, program: Program, threads: int, leave_parent: Callable[[], None]) -> None:
+        self._app, self._leave_parent = LiveApp(program), leave_parent
+        super().__init__({"threads": threads})
+
+    def _start_process(self, its: socket.socket, mine: socket.socket) -> _Process:
+        def run() -> None:
+            fresh.die_with(launcher)
+            mine.close()
+            self._leave_parent()
+            serve(its, self._app)
+
+        launcher = os.getpid()
+        return _Fork(run)
+
+
+class _Fork:
+    """A process that calls `run` in a session of its own, and ends."""
+
+    def __init__(self, run: Callable[[], None]) -> None:
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(Exception):  # what is buffered would be written by both
+                stream.flush()
+        self._pid = os.fork()
+        if self._pid == 0:
+            try:
+                os.setsid()
+                run()
+            finally:
+                os._exit(0)
+
+    def kill(self) -> None:
+        with suppress(OSError):
+            os.kill(self._pid, signal.SIGKILL)
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Return its exit status, as of `subprocess`.
+
+        Raises:
+            subprocess.TimeoutExpired: it has not ended by then.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            try:
+                found, status = os.waitpid(self._pid, os.WNOHANG)
+            except ChildProcessError:
+                return 0
+            if found:
+                return os.waitstatus_to_exitcode(status)
+            if deadline is not None and time.monotonic() > deadline:
+                raise subprocess.TimeoutExpired("a fork", timeout or 0)
+            time.sleep(_POLL_S)

@@ -1,4 +1,4 @@
-"""Where job processes begin that are no fork of the launcher: what they were handed -> the worker."""
+"""Where job processes begin: what they were handed -> the worker."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import pickle
 import signal
 import socket
 import sys
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from lit_hydra_bridge.sweep import worker
@@ -36,26 +38,33 @@ def pack_job(spec: worker.JobSpec, config: Any) -> bytes:
     return pickle.dumps((pickle.dumps(spec), dumps(config)))
 
 
-def run_packed_job(job: bytes, program: bytes, connection: socket.socket | None, libraries: Any = None) -> int:
-    """Run a job in this process, which has nothing of the app yet; return its exit code."""
+def run_packed_job(
+    job: bytes,
+    load: Callable[[dict[str, str]], Program],
+    random_state: RandomState,
+    connection: socket.socket | None,
+    libraries: Any = None,
+) -> int:
+    """Run a job in this process; return its exit code.
+
+    Args:
+        job: as `pack_job` gave it.
+        load: gives the program, and may note in what it is given where the random state comes from.
+        random_state: the process' first one.
+        connection: to the launcher.
+        libraries: that are loaded, as they were limited before a fork.
+    """
     from lit_hydra_bridge.sweep.program import loads
 
     packed_spec, packed_config = pickle.loads(job)
     spec: worker.JobSpec = pickle.loads(packed_spec)
     worker.enter(spec, libraries)
-    seeded = RandomState().apply()
+    seeded = random_state.apply()
 
-    def load() -> tuple[Program, Any]:
-        return unpacked(program, seeded), loads(packed_config)
+    def loaded() -> tuple[Program, Any]:
+        return load(seeded), loads(packed_config)
 
-    return worker.run(spec, load, seeded, connection)
-
-
-def run_packed_rank(request: dict[str, Any], program: bytes) -> int:
-    """Run a job's further rank in this process; return its exit code."""
-    worker.enter_rank(request)
-    RandomState().apply()
-    return worker.run_rank(request, lambda: unpacked(program, {}))
+    return worker.run(spec, loaded, seeded, connection)
 
 
 def unpacked(packed: bytes, seeded: dict[str, str]) -> Program:
@@ -72,4 +81,4 @@ def main(file: int, connection: int, parent: int) -> None:
     with os.fdopen(file, "rb") as opened:
         opened.seek(0)
         job, program = pickle.load(opened)
-    sys.exit(run_packed_job(job, program, socket.socket(fileno=connection)))
+    sys.exit(run_packed_job(job, partial(unpacked, program), RandomState(), socket.socket(fileno=connection)))

@@ -110,17 +110,13 @@ class ThreadedLibraries:
     def __init__(self, threads: int) -> None:
         self._threads = threads
         self._controller = _thread_controller()
-        self._limiter = None if self._controller is None else self._controller.limit(limits=threads)
+        if self._controller is not None:
+            self._controller.limit(limits=threads)
 
     def limit(self, threads: int) -> None:
         """In a fork: change the number, if it is another one."""
         if self._controller is not None and threads != self._threads:
             self._controller.limit(limits=threads)
-
-    def restore(self) -> None:
-        """Give them the numbers of threads that they had."""
-        if self._limiter is not None:
-            self._limiter.restore_original_limits()
 
 
 def _thread_controller() -> Any:

@@ -1,15 +1,15 @@
 """Job processes on this machine, in three ways, and their supervision.
 
-    Forks        forks of this process: nothing is imported or pickled again
+    Forks        forks of a fork of this process: nothing is imported again (forkserver_client.py)
     ForkServer   forks of a process that has imported the libraries (forkserver_client.py)
     Spawns       fresh interpreters
 
-All three start the same worker in a session of its own, whose family of processes a Nursery looks after.
+All three start the same worker in a session of its own, whose family of processes a Nursery looks after: the server's,
+or with spawn the launcher's.
 """
 
 from __future__ import annotations
 
-import gc
 import os
 import pickle
 import socket
@@ -21,13 +21,11 @@ from typing import Any, Protocol
 
 from lit_hydra_bridge.errors import SweepError
 from lit_hydra_bridge.sweep import fresh, worker
-from lit_hydra_bridge.sweep.forkserver_client import ForkServer
-from lit_hydra_bridge.sweep.job_environment import ThreadedLibraries
+from lit_hydra_bridge.sweep.forkserver_client import Forks, ForkServer
 from lit_hydra_bridge.sweep.machine import python
 from lit_hydra_bridge.sweep.nursery import Ended, Nursery
 from lit_hydra_bridge.sweep.probe import why_not_fork
 from lit_hydra_bridge.sweep.program import Program, pack
-from lit_hydra_bridge.sweep.seeding import RandomState
 
 
 class Starter(Protocol):
@@ -60,75 +58,7 @@ class Starter(Protocol):
         """End everything."""
 
 
-class Forks:
-    """Forks of the launcher."""
-
-    name = "fork"
-
-    def __init__(self, program: Program, threads: int, leave_parent: Callable[[], None]) -> None:
-        self._program, self._leave_parent = program, leave_parent
-        self._nursery = Nursery()
-        self._pid = os.getpid()
-        self._libraries = ThreadedLibraries(threads)
-        self._random_state = RandomState.of_this_process()
-        gc.freeze()  # what is there is shared by all jobs, and no collection of theirs writes to it
-
-    def start(self, spec: worker.JobSpec, config: Any, connection: socket.socket, token: str) -> int:
-        def run() -> int:
-            self._enter()
-            try:
-                worker.enter(spec, self._libraries)
-                seeded = self._random_state.apply()
-                return worker.run(spec, lambda: (self._program, config), seeded, connection)
-            finally:
-                worker.leave()
-
-        return self._nursery.fork(run, token=token, mark=connection.fileno())
-
-    def start_rank(self, family: int, request: dict[str, Any], token: str) -> int | None:
-        if not os.path.exists(request["config"]):
-            return None
-
-        def run() -> int:
-            self._enter()
-            try:
-                worker.enter_rank(request)
-                self._random_state.apply()
-                return worker.run_rank(request, lambda: self._program, self._libraries)
-            finally:
-                worker.leave()
-
-        return self._nursery.fork(run, family=family, token=token)
-
-    def _enter(self) -> None:
-        fresh.die_with(self._pid)
-        self._nursery.forget()
-        self._leave_parent()
-        worker.forget_parents_exit()
-
-    def descriptors(self) -> list[int]:
-        return self._nursery.descriptors()
-
-    def wait_s(self) -> float | None:
-        return self._nursery.wait_s()
-
-    def ended(self) -> list[Ended]:
-        return self._nursery.ended()
-
-    def ask(self, pid: int) -> None:
-        self._nursery.ask(pid)
-
-    def kill(self, pid: int) -> None:
-        self._nursery.kill(pid)
-
-    def close(self) -> None:
-        self._nursery.kill_all()
-        self._nursery.close()
-        self._libraries.restore()
-        gc.unfreeze()
-
-
-class Spawns(Forks):
+class Spawns:
     """Fresh interpreters."""
 
     name = "spawn"
@@ -157,6 +87,21 @@ class Spawns(Forks):
 
     def start_rank(self, family: int, request: dict[str, Any], token: str) -> int | None:
         return None
+
+    def descriptors(self) -> list[int]:
+        return self._nursery.descriptors()
+
+    def wait_s(self) -> float | None:
+        return self._nursery.wait_s()
+
+    def ended(self) -> list[Ended]:
+        return self._nursery.ended()
+
+    def ask(self, pid: int) -> None:
+        self._nursery.ask(pid)
+
+    def kill(self, pid: int) -> None:
+        self._nursery.kill(pid)
 
     def close(self) -> None:
         self._nursery.kill_all()

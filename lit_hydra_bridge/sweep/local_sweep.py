@@ -70,6 +70,7 @@ class LocalSweep(Sweep):
         self._token = uuid.uuid4().hex
         self._server: Starter | None = None
         self._reaper: Reaper | None = None
+        self._signals: Signals | None = None
 
     def close(self) -> None:
         super().close()
@@ -100,8 +101,8 @@ class LocalSweep(Sweep):
         assert reaper is not None
         log.info(f"Launching {len(jobs)} jobs locally, {min(pool.n_jobs, len(jobs))} at a time, in {self._folder.path}")
         with ExitStack() as stack:
-            signals = stack.enter_context(Signals())
-            starter = self._starter(pool, signals, reaper)
+            self._signals = signals = stack.enter_context(Signals())
+            starter = self._starter(pool, reaper)
             stack.callback(self._close_starter, starter)
             shown.begin(jobs, pool.n_jobs)
             stack.callback(shown.end)
@@ -142,12 +143,13 @@ class LocalSweep(Sweep):
             threads=settings.threads_per_job or job_environment.own_threads(os.environ),
         )
 
-    def _starter(self, pool: SlotPool, signals: Signals, reaper: Reaper) -> Starter:
+    def _starter(self, pool: SlotPool, reaper: Reaper) -> Starter:
         if self._server is not None:
             return self._server
 
         def leave_parent() -> None:
-            signals.leave()
+            if self._signals is not None:
+                self._signals.leave()
             reaper.leave()
             self._folder.leave()
 
@@ -159,7 +161,7 @@ class LocalSweep(Sweep):
             leave_parent=leave_parent,
             say=log.info,
         )
-        if starter.name == "forkserver":
+        if starter.name != "spawn":  # what has been prepared once is good for all batches
             self._server = starter
             self._held.callback(starter.close)
         return starter
