@@ -4,7 +4,7 @@
     wait     for a process to end, a job to ask for a rank, a signal, or a moment to pass
     settle   what has ended: its outcome, another attempt, its slot
 
-A single thread: jobs are forked from it.
+A single thread, as a fork of it has no other: jobs are forks of one.
 """
 
 from __future__ import annotations

@@ -24,7 +24,8 @@ def bounded(path: Path, limit: int) -> None:
         with path.open("r+b") as file:
             kept, tail = limit // 2, min(_TAIL, limit // 4)
             file.seek(size - tail)
-            end = file.read(tail)
+            end = file.read()[-tail:]  # with what was written meanwhile, as that may be the last line
+            size = file.tell()
             mark = f"\n[lit-hydra-bridge: {size - kept - len(end):,} bytes left out: log_limit_mib]\n".encode()
             file.truncate(kept)
             file.seek(0, os.SEEK_END)
