@@ -538,17 +538,23 @@ def test_a_killed_launcher_takes_workers_and_ranks_with_it(tmp_path: Path) -> No
     assert outcomes(app.out) == {0: "completed", 1: "completed"}
 
 
-def _forkserver_of(app: SweepApp, launcher: int) -> int:
-    """Its jobs are forks of it, and have the same command line."""
+def _server_of(app: SweepApp, launcher: int) -> int:
+    """The process that jobs are forks of: the launcher's child, beside the reaper."""
     for pid, command in app.processes().items():
         parent = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-        if parent == launcher and "sweep.forkserver" in command:
+        if parent == launcher and "reaper.py" not in command:
             return pid
-    raise AssertionError(f"there is no forkserver among {app.processes()}")
+    raise AssertionError(f"jobs are forks of none of {app.processes()}")
 
 
-@pytest.mark.parametrize("retries", [0, 1])
-def test_a_sweep_outlives_its_forkserver(tmp_path: Path, retries: int) -> None:
+@pytest.mark.parametrize(
+    ("method", "retries", "reason"),
+    [
+        ("forkserver", 0, "the forkserver died"),
+        ("fork", 1, "the process that jobs are forks of died"),
+    ],
+)
+def test_a_sweep_outlives_what_its_jobs_are_forks_of(tmp_path: Path, method: str, retries: int, reason: str) -> None:
     """The jobs that ran are killed, with all that they had started, and tried again where they may be; others run."""
     app = SweepApp.create(tmp_path / "app")
     app.task(
@@ -565,23 +571,50 @@ def test_a_sweep_outlives_its_forkserver(tmp_path: Path, retries: int) -> None:
         FAULTS_PRELUDE,
     )
     command = app.command(
-        "x=range(5)", "hydra.launcher.start_method=forkserver", f"hydra.launcher.max_retries={retries}"
+        "x=range(5)", f"hydra.launcher.start_method={method}", f"hydra.launcher.max_retries={retries}"
     )
 
     with app.launch(*command) as launched:
         until(lambda: len(app.processes()) == 11, "launcher, reaper, server; two jobs, and three children of each")
-        os.kill(_forkserver_of(app, launched.process.pid), signal.SIGKILL)
+        os.kill(_server_of(app, launched.process.pid), signal.SIGKILL)
         assert launched.wait() == (0 if retries else 1)
         assert not app.processes()
 
     states = job_states(app.out)
     for number in (0, 1):
         first = states[number]["attempts"][0]
-        assert (first["outcome"], first["reason"]) == ("killed", "the forkserver died")
+        assert (first["outcome"], first["reason"]) == ("killed", reason)
         assert len(states[number]["attempts"]) == 1 + retries
     lost = "completed" if retries else "killed"
     assert outcomes(app.out) == {0: lost, 1: lost, 2: "completed", 3: "completed", 4: "completed"}
     assert [app.notes()[f"ran {x}"] for x in range(5)] == [1 + retries] * 2 + [1] * 3
+
+
+def test_a_process_that_cannot_be_made_is_that_jobs_failure(tmp_path: Path) -> None:
+    """As where a user may have no more of them; the jobs that run, and those that follow, do not notice."""
+    app = SweepApp.create(tmp_path / "app")
+    app.task(
+        "hold() if cfg.x == 0 else (HERE / 'hold').unlink(missing_ok=True)",
+        """
+        launcher, fork, forks = os.getpid(), os.fork, []
+
+        def limited():
+            if os.getpid() != launcher:
+                forks.append(1)
+                if len(forks) == 2:
+                    raise BlockingIOError(11, "Resource temporarily unavailable")
+            return fork()
+
+        os.fork = limited
+        """,
+    )
+    app.write("hold", "")
+
+    ended = app.sweep("x=range(4)", "hydra.launcher.start_method=fork", returncode=1)
+
+    assert outcomes(app.out) == {0: "completed", 2: "completed", 3: "completed"}
+    told = [line for line in ended.output.splitlines() if "Resource temporarily unavailable" in line]
+    assert "#1 FAILED" in told[0] and all("#1" in line or "job 1" in line for line in told)
 
 
 def _error_line(output: str) -> str:

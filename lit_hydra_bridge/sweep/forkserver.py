@@ -7,7 +7,8 @@
     server -> launcher   {"ready": None}, or {"ready": "why a fork of it is not safe"}
     launcher -> server   {"do": "job", id, job, token, family} with the descriptor of the job's connection
     launcher -> server   {"do": "rank", …}, {"do": "ask" | "kill", pid}
-    server -> launcher   {"started": id, "pid": 12}, {"ended": 12, "status": 0, "is_first": True}
+    server -> launcher   {"started": id, "pid": 12}, or {"started": id, "error": "why there is none"}
+    server -> launcher   {"ended": 12, "status": 0, "is_first": True}
 
 Pickled, each with its length before it. When the connection ends, the launcher is gone: all is killed.
 """
@@ -178,15 +179,22 @@ class Server:
         elif do in ("ask", "kill"):
             getattr(self._nursery, do)(message["pid"])
         else:
+            self._channel.send({"started": message["id"], **self._start(message, descriptor)})
+
+    def _start(self, message: dict[str, Any], descriptor: int | None) -> dict[str, Any]:
+        try:
             pid = self._nursery.fork(
                 lambda: self._in_child(message, descriptor),
                 family=message.get("family"),
                 token=message["token"],
                 mark=descriptor,
             )
+            return {"pid": pid}
+        except OSError as error:  # no more processes, or no memory for one: nothing that runs is to blame
+            return {"error": str(error)}
+        finally:
             if descriptor is not None:
                 os.close(descriptor)
-            self._channel.send({"started": message["id"], "pid": pid})
 
     def _in_child(self, message: dict[str, Any], descriptor: int | None) -> int:
         self._channel.socket.close()

@@ -47,11 +47,13 @@ class _Server:
     """
 
     name: str
+    called = "the forkserver"
 
     def __init__(self, begin: dict[str, Any]) -> None:
         self._begin_with = {"do": "begin", **begin}
         self._ended: list[Ended] = []
-        self._started: dict[int, int] = {}
+        self._started: dict[int, int | str] = {}
+        """By the number of a request, the pid; or why there is none."""
         self._jobs: dict[int, Marks] = {}
         """By the pid of its first process, how the processes of each job that runs are known."""
         self._count = 0
@@ -70,7 +72,7 @@ class _Server:
             self._await_ready()
         except (OSError, EOFError) as error:
             self.close()
-            raise SweepError(f"the forkserver did not start ({type(error).__name__}: {error})") from None
+            raise SweepError(f"{self.called} did not start ({type(error).__name__}: {error})") from None
         except SweepError:
             self.close()
             raise
@@ -79,7 +81,7 @@ class _Server:
         self._channel.socket.settimeout(_SERVER_READY_S)
         for message, _ in self._channel.receive():
             if message.get("ready") is not None:
-                raise SweepError(f"the forkserver can't be forked: {message['ready']}")
+                raise SweepError(f"{self.called} can't be forked: {message['ready']}")
         self._channel.socket.settimeout(None)
 
     def start(self, spec: worker.JobSpec, config: Any, connection: socket.socket, token: str) -> int:
@@ -96,7 +98,7 @@ class _Server:
             marks.groups.add(pid)
             self._jobs[pid] = marks
             return pid
-        raise SweepError("the forkserver dies whenever it starts a job; try hydra.launcher.start_method=spawn")
+        raise SweepError(f"{self.called} dies whenever it starts a job; try hydra.launcher.start_method=spawn")
 
     def start_rank(self, family: int, request: dict[str, Any], token: str) -> int | None:
         if family not in self._jobs or not os.path.exists(request["config"]):
@@ -105,6 +107,8 @@ class _Server:
             pid = self._begin({"do": "rank", "request": request}, token, family, None)
         except (OSError, EOFError):
             self._lost()
+            return None
+        except SweepError:  # no more processes; the job may try for itself
             return None
         self._jobs[family].groups.add(pid)
         return pid
@@ -115,12 +119,15 @@ class _Server:
         self._channel.send({**message, "id": number, "token": token, "family": family}, descriptor)
         while number not in self._started:
             self._receive()
-        return self._started.pop(number)
+        started = self._started.pop(number)
+        if isinstance(started, str):
+            raise SweepError(f"no process for it: {started}")
+        return started
 
     def _receive(self) -> None:
         for message, _ in self._channel.receive():
             if "started" in message:
-                self._started[message["started"]] = message["pid"]
+                self._started[message["started"]] = message.get("error") or message["pid"]
             else:
                 self._ended.append(Ended(message["ended"], message["status"], message["is_first"]))
 
@@ -140,7 +147,7 @@ class _Server:
         for pid, marks in self._jobs.items():
             if pid not in told:
                 end(marks)
-                self._ended.append(Ended(pid, -signal.SIGKILL, True, "the forkserver died"))
+                self._ended.append(Ended(pid, -signal.SIGKILL, True, f"{self.called} died"))
         self._jobs.clear()
         if starting is not None:
             end(starting)
@@ -223,6 +230,7 @@ class Forks(_Server):
     """
 
     name = "fork"
+    called = "the process that jobs are forks of"
 
     def __init__(self, program: Program, threads: int, leave_parent: Callable[[], None]) -> None:
         self._app, self._leave_parent = LiveApp(program), leave_parent
