@@ -438,7 +438,8 @@ def test_in_another_process_it_composes_too(world: World, used: FrozenConfigs) -
 
 def in_place(loader: Any) -> list[Any]:
     of_omegaconf = [DictConfig.__deepcopy__, ListConfig.__deepcopy__, vars(base)["parse"], vars(OmegaConf)["to_yaml"]]
-    return [*of_omegaconf, config_loader_impl.create_defaults_list, loader._compose_config_from_defaults_list]
+    of_hydra = [getattr(config_loader_impl, name) for name in ("create_defaults_list", "ConfigSourceInfo")]
+    return [*of_omegaconf, *of_hydra, loader._compose_config_from_defaults_list]
 
 
 @pytest.mark.parametrize("override", ["optim.lr=1", "unknown=1", "model=unknown", "optim.lr=["])

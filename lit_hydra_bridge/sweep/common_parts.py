@@ -1,17 +1,17 @@
 """What the jobs of a sweep have in common is composed once.
 
 Jobs that choose the same options of the same config groups have the same defaults list, and the same config before
-single values are overridden; that is most of what composing takes. Both are kept, by what they depend on. So a resolver
-in a defaults list is asked once for each choice of options.
+single values are overridden; that is most of what composing takes. Both are kept, by what they depend on, and so are
+the places that configs come from. So a resolver in a defaults list is asked once for each choice of options.
 """
 
 from __future__ import annotations
 
 import copy
-import functools
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
 _MOST_KEPT: Final = 64
@@ -19,7 +19,7 @@ _MOST_KEPT: Final = 64
 
 
 class CommonParts:
-    """Defaults lists and the configs that they stand for.
+    """Defaults lists, the configs that they stand for, and where these come from.
 
     Args:
         loader: Hydra's config loader, whose config files must not change.
@@ -29,6 +29,7 @@ class CommonParts:
         self._loader = loader
         self._lists: dict[Hashable, Any] = {}
         self._configs: dict[Hashable, Any] = {}
+        self._sources: dict[Hashable, Any] = {}
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
@@ -38,15 +39,17 @@ class CommonParts:
         module: Any = config_loader_impl
         make_list = getattr(module, "create_defaults_list", None)
         compose = getattr(self._loader, "_compose_config_from_defaults_list", None)
-        if make_list is None or compose is None:
+        source = getattr(module, "ConfigSourceInfo", None)
+        if make_list is None or compose is None or source is None:
             yield
             return
         module.create_defaults_list = _kept(make_list, self._lists, _list_key, _with_values)
+        module.ConfigSourceInfo = _kept(partial(_as_node, source), self._sources, _source_key, _copied)
         self._loader._compose_config_from_defaults_list = _kept(compose, self._configs, _config_key, _copied)
         try:
             yield
         finally:
-            module.create_defaults_list = make_list
+            module.create_defaults_list, module.ConfigSourceInfo = make_list, source
             del self._loader._compose_config_from_defaults_list
 
 
@@ -65,7 +68,6 @@ def _kept(
         given: makes from what is kept, and what is this call's own, what is returned.
     """
 
-    @functools.wraps(original)
     def function(*args: Any, **kwargs: Any) -> Any:
         try:
             key, own = key_of(*args, **kwargs)
@@ -101,6 +103,17 @@ def _with_values(defaults_list: Any, values: Any) -> Any:
 
 def _config_key(defaults: list[Any], repo: Any) -> tuple[Hashable, Any]:
     return (_places(repo), tuple(tuple(vars(default).items()) for default in defaults)), None
+
+
+def _source_key(**fields: Any) -> tuple[Hashable, Any]:
+    return tuple(fields.items()), None
+
+
+def _as_node(source: Any, **fields: Any) -> Any:
+    """A place that configs come from, as the node that it becomes in each job's config."""
+    from omegaconf import OmegaConf
+
+    return OmegaConf.structured(source(**fields))
 
 
 def _copied(config: Any, _: Any) -> Any:
