@@ -531,7 +531,7 @@ LEAVES = TEXTS | st.none() | st.booleans() | st.integers() | st.floats() | st.bi
 TREES = st.recursive(LEAVES, lambda each: st.lists(each, max_size=3) | st.dictionaries(KEYS, each, max_size=3))
 
 
-@settings(deadline=None, max_examples=400)
+@settings(deadline=None, max_examples=150)
 @example({"a": " \n".join(["fold me or not, I am wide"] * 12)})
 @given(st.dictionaries(KEYS, TREES, max_size=4))
 def test_yaml_is_what_omegaconf_writes(content: dict[str, Any]) -> None:
