@@ -114,7 +114,7 @@ class FrozenConfigs:
             OmegaConf.copy_cache(from_config=master, to_config=config)
         else:
             config = self._composed(master, overrides)
-        with open_dict(config):
+        with open_dict(config.hydra.job):  # all of the config would forget its flags
             config.hydra.job.id = str(number)
             config.hydra.job.num = number
         return config
@@ -138,7 +138,7 @@ def set_job_dir(config: Any, folder: Path) -> None:
     """Make the job's own folder its `hydra.run.dir`: Lightning passes that on to the ranks that it starts."""
     from omegaconf import open_dict
 
-    with open_dict(config):
+    with open_dict(config.hydra.run):
         config.hydra.run.dir = escape_interpolations(str(folder))
 
 
