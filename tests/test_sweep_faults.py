@@ -529,8 +529,8 @@ def test_a_killed_launcher_takes_workers_and_ranks_with_it(tmp_path: Path) -> No
     with app.launch(*app.command("x=workers,ddp")) as launched:
         until(lambda: {"workers rank 0 step 1"} <= app.notes().keys(), "the job with workers runs")
         until(lambda: {"ddp rank 0 step 0", "ddp rank 1 step 0"} <= app.notes().keys(), "both ranks run")
-        # The launcher and its reaper, a job and its two workers, two ranks.
-        assert len(app.processes()) >= 7
+        several = "the launcher, its reaper, what jobs are forks of, a job and its two workers, two ranks"
+        until(lambda: len(app.processes()) == 8, several)
         launched.signal(signal.SIGKILL)
         app.wait_until_gone()
 
