@@ -25,9 +25,8 @@ import struct
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
-from functools import partial
 from importlib import import_module
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from lit_hydra_bridge.sweep import fresh, worker
 from lit_hydra_bridge.sweep.job_environment import ThreadedLibraries
@@ -85,63 +84,55 @@ class Channel:
             yield message, self._descriptors.pop(0) if message["has_descriptor"] else None
 
 
-class App(Protocol):
+class App:
     """What a server makes jobs of."""
+
+    _random_state = RandomState()
+    _libraries: ThreadedLibraries | None = None
 
     def begin(self, message: dict[str, Any]) -> str | None:
         """Make ready; return why a fork would not be safe."""
+        self._libraries = ThreadedLibraries(message["threads"])
+        return None
 
     def run_job(self, job: bytes, connection: socket.socket | None) -> int:
         """In a fork: run a job; return its exit code."""
+        return fresh.run_packed_job(job, self._load, self._random_state, connection, self._libraries)
 
     def run_rank(self, request: dict[str, Any]) -> int:
         """In a fork: run a further rank of a job; return its exit code."""
+        worker.enter_rank(request)
+        self._random_state.apply()
+        return worker.run_rank(request, lambda: self._load({}), self._libraries)
+
+    def _load(self, seeded: dict[str, str]) -> Program:
+        """Return the program, and note in `seeded` what random state came with it."""
+        raise NotImplementedError
 
 
-class LiveApp:
+class LiveApp(App):
     """The app as it is in this process."""
 
     def __init__(self, program: Program) -> None:
         self._program = program
         self._random_state = RandomState.of_this_process()  # of the launcher: a fork forgets a part of it
-        self._libraries: ThreadedLibraries | None = None
 
-    def begin(self, message: dict[str, Any]) -> str | None:
-        self._libraries = ThreadedLibraries(message["threads"])
-        return None
-
-    def run_job(self, job: bytes, connection: socket.socket | None) -> int:
-        return fresh.run_packed_job(job, lambda _: self._program, self._random_state, connection, self._libraries)
-
-    def run_rank(self, request: dict[str, Any]) -> int:
-        worker.enter_rank(request)
-        self._random_state.apply()
-        return worker.run_rank(request, lambda: self._program, self._libraries)
+    def _load(self, seeded: dict[str, str]) -> Program:
+        return self._program
 
 
-class PackedApp:
+class PackedApp(App):
     """The app as another process has packed it."""
 
-    def __init__(self) -> None:
-        self._program = b""
-        self._libraries: ThreadedLibraries | None = None
-
     def begin(self, message: dict[str, Any]) -> str | None:
-        self._program = message["program"]
+        self._packed: bytes = message["program"]
         import_all(message["preload"])
         with suppress(Exception):  # a job finds it out by itself, and can say so
             prepare_hydra()
-        self._libraries = ThreadedLibraries(message["threads"])
-        return why_not_fork()
+        return super().begin(message) or why_not_fork()
 
-    def run_job(self, job: bytes, connection: socket.socket | None) -> int:
-        load = partial(fresh.unpacked, self._program)
-        return fresh.run_packed_job(job, load, RandomState(), connection, self._libraries)
-
-    def run_rank(self, request: dict[str, Any]) -> int:
-        worker.enter_rank(request)
-        RandomState().apply()
-        return worker.run_rank(request, lambda: fresh.unpacked(self._program, {}), self._libraries)
+    def _load(self, seeded: dict[str, str]) -> Program:
+        return fresh.unpacked(self._packed, seeded)
 
 
 class Server:

@@ -11,7 +11,6 @@ import select
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -22,7 +21,7 @@ from lit_hydra_bridge.sweep import fresh, worker
 from lit_hydra_bridge.sweep.forkserver import Channel, LiveApp, serve
 from lit_hydra_bridge.sweep.job_environment import THREADS
 from lit_hydra_bridge.sweep.machine import python
-from lit_hydra_bridge.sweep.nursery import Ended, socket_name
+from lit_hydra_bridge.sweep.nursery import Ended, forked, socket_name
 from lit_hydra_bridge.sweep.program import Program, pack
 from lit_hydra_bridge.sweep.reaper import Marks, end
 
@@ -237,30 +236,22 @@ class Forks(_Server):
         super().__init__({"threads": threads})
 
     def _start_process(self, its: socket.socket, mine: socket.socket) -> _Process:
-        def run() -> None:
+        def run() -> int:
             fresh.die_with(launcher)
             mine.close()
             self._leave_parent()
             serve(its, self._app)
+            return 0
 
         launcher = os.getpid()
-        return _Fork(run)
+        return _Fork(forked(run))
 
 
 class _Fork:
-    """A process that calls `run` in a session of its own, and ends."""
+    """A forked process, to be waited for as one of `subprocess`."""
 
-    def __init__(self, run: Callable[[], None]) -> None:
-        for stream in (sys.stdout, sys.stderr):
-            with suppress(Exception):  # what is buffered would be written by both
-                stream.flush()
-        self._pid = os.fork()
-        if self._pid == 0:
-            try:
-                os.setsid()
-                run()
-            finally:
-                os._exit(0)
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
 
     def kill(self) -> None:
         with suppress(OSError):

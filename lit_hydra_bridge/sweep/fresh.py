@@ -15,6 +15,7 @@ from lit_hydra_bridge.sweep import worker
 from lit_hydra_bridge.sweep.seeding import RandomState
 
 if TYPE_CHECKING:
+    from lit_hydra_bridge.sweep.job_environment import ThreadedLibraries
     from lit_hydra_bridge.sweep.program import Program
 
 _PR_SET_PDEATHSIG: Final = 1
@@ -43,7 +44,7 @@ def run_packed_job(
     load: Callable[[dict[str, str]], Program],
     random_state: RandomState,
     connection: socket.socket | None,
-    libraries: Any = None,
+    libraries: ThreadedLibraries | None = None,
 ) -> int:
     """Run a job in this process; return its exit code.
 

@@ -134,7 +134,7 @@ def make_starter(
         settings: the launcher's.
         threads: the thread budget of each job, for a process that loads libraries for all of them.
         mark: a file descriptor that all forks must have, to be known by.
-        leave_parent: called in each fork, so that it lets go of what is the launcher's.
+        leave_parent: called in a fork of this process, so that it lets go of what is the launcher's.
         say: told why a faster way was not taken.
 
     Raises:

@@ -7,8 +7,8 @@ waits for none, and a program that has left its job's session is found by the to
 
     first process gone -> NATURAL_S -> SIGTERM to what is left -> TERM_S -> SIGKILL -> KILL_S -> given up
 
-Used by the launcher, which forks, and by the forkserver. Nothing here polls while all is well: each process has a
-descriptor that becomes readable when it ends.
+Used by the process that jobs are forks of, and by a launcher that spawns them. Nothing here polls while all is well:
+each process has a descriptor that becomes readable when it ends.
 """
 
 from __future__ import annotations
@@ -87,12 +87,7 @@ class Nursery:
         Returns:
             Its pid.
         """
-        for stream in (sys.stdout, sys.stderr):
-            with suppress(Exception):  # what is buffered would be written by both
-                stream.flush()
-        pid = os.fork()
-        if pid == 0:
-            _run_in_child(run)
+        pid = forked(run)
         self.adopt(pid, family=family, token=token, mark=mark)
         return pid
 
@@ -189,6 +184,17 @@ class Nursery:
     def _close_descriptor(self, pid: int) -> None:
         if (descriptor := self._descriptors.pop(pid, None)) is not None:
             os.close(descriptor)
+
+
+def forked(run: Callable[[], int]) -> int:
+    """Fork a process that calls `run` in a session of its own, and ends with its code; return the pid."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(Exception):  # what is buffered would be written by both
+            stream.flush()
+    pid = os.fork()
+    if pid == 0:
+        _run_in_child(run)
+    return pid
 
 
 def _run_in_child(run: Callable[[], int]) -> NoReturn:

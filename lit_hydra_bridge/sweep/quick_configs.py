@@ -123,12 +123,18 @@ def _quick(kind: Any, original: Callable[..., Any]) -> Callable[..., Any]:
     return quick_copy
 
 
-def _quick_copy(config: Any, memo: dict[int, Any]) -> Any:
-    import omegaconf
-    from omegaconf import nodes
+@functools.cache
+def _own_kinds() -> tuple[frozenset[type], frozenset[type]]:
+    """Return omegaconf's containers and its values."""
+    from omegaconf import DictConfig, ListConfig, nodes
 
-    kinds = (omegaconf.DictConfig, omegaconf.ListConfig)
-    values = frozenset(getattr(nodes, name) for name in _VALUES if hasattr(nodes, name))
+    return frozenset((DictConfig, ListConfig)), frozenset(
+        getattr(nodes, name) for name in _VALUES if hasattr(nodes, name)
+    )
+
+
+def _quick_copy(config: Any, memo: dict[int, Any]) -> Any:
+    containers, values = _own_kinds()
 
     def copied(node: Any, parent: Any) -> Any:
         new = memo.get(id(node))
@@ -137,7 +143,7 @@ def _quick_copy(config: Any, memo: dict[int, Any]) -> Any:
             return new
         if type(node) in values:
             new = _fields_copied(node, parent, memo)
-        elif type(node) in kinds:
+        elif type(node) in containers:
             new = _fields_copied(node, parent, memo)
             content = node.__dict__["_content"]
             if type(content) is dict:

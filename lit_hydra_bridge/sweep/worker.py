@@ -30,6 +30,7 @@ from lit_hydra_bridge.sweep import job_environment
 from lit_hydra_bridge.sweep.folder import JobFolder
 from lit_hydra_bridge.sweep.frozen_config import pin_random_nodes, rank_config, write_frozen_config
 from lit_hydra_bridge.sweep.job import JobState, Outcome
+from lit_hydra_bridge.sweep.job_environment import ThreadedLibraries
 from lit_hydra_bridge.sweep.program import Program
 from lit_hydra_bridge.sweep.quick_configs import quick_configs
 from lit_hydra_bridge.sweep.ranks import started_by
@@ -49,7 +50,7 @@ class JobSpec:
     frozen_config: str = ""
 
 
-def enter(spec: JobSpec, libraries: Any = None) -> None:
+def enter(spec: JobSpec, libraries: ThreadedLibraries | None = None) -> None:
     """Make this process the job's, before any more of the app's code runs."""
     folder = JobFolder(Path(spec.folder))
     folder.path.mkdir(parents=True, exist_ok=True)
@@ -195,7 +196,7 @@ def enter_rank(request: dict[str, Any]) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-def run_rank(request: dict[str, Any], load: Callable[[], Program], libraries: Any = None) -> int:
+def run_rank(request: dict[str, Any], load: Callable[[], Program], libraries: ThreadedLibraries | None = None) -> int:
     """Run the task as a further rank, with the job's own config; return the exit code."""
     return run_as_rank(load, lambda: rank_config(request["config"], os.environ["LOCAL_RANK"]), libraries)
 
@@ -203,7 +204,7 @@ def run_rank(request: dict[str, Any], load: Callable[[], Program], libraries: An
 def run_as_rank(
     load: Callable[[], Program],
     config: Callable[[], Any],
-    libraries: Any = None,
+    libraries: ThreadedLibraries | None = None,
     tell: Callable[[BaseException], object] = lambda error: None,
 ) -> int:
     """Run the task as a further rank; return the exit code.
