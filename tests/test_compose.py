@@ -23,8 +23,10 @@ from hydra._internal.utils import create_config_search_path
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.singleton import Singleton
 from hydra.core.utils import setup_globals
+from hydra.errors import HydraException
 from hydra.types import RunMode
 from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
@@ -439,7 +441,7 @@ def test_in_another_process_it_composes_too(world: World, used: FrozenConfigs) -
 def in_place(loader: Any) -> list[Any]:
     of_omegaconf = [DictConfig.__deepcopy__, ListConfig.__deepcopy__, vars(base)["parse"], vars(OmegaConf)["to_yaml"]]
     of_hydra = [getattr(config_loader_impl, name) for name in ("create_defaults_list", "ConfigSourceInfo")]
-    return [*of_omegaconf, *of_hydra, loader._compose_config_from_defaults_list]
+    return [*of_omegaconf, OverridesParser.parse_rule, *of_hydra, loader._compose_config_from_defaults_list]
 
 
 @pytest.mark.parametrize("override", ["optim.lr=1", "unknown=1", "model=unknown", "optim.lr=["])
@@ -460,7 +462,23 @@ def test_omegaconf_is_left_as_it_was(world: World) -> None:
         assert in_place(loader) == inside
         raise KeyError
     assert in_place(loader) == before
-    assert all(quick != original for quick, original in zip(inside[:4], before[:4], strict=True))
+    assert all(quick != original for quick, original in zip(inside[:5], before[:5], strict=True))
+
+
+@pytest.mark.parametrize("text", ["a=[1,{b: 'c'}]", "+a@b=null", "~a", "a=1,2", "a=shuffle(range(3))", "a=["])
+def test_an_override_that_is_parsed_again_is_another_one(text: str) -> None:
+    def parse() -> Any:
+        try:
+            return OverridesParser.create().parse_override(text)
+        except HydraException as error:
+            return str(error)
+
+    expected = parse()
+    with quick_configs():
+        first = parse()
+        if not isinstance(first, str):
+            first.config_loader, first._value = object(), "changed"
+        assert parse() == expected
 
 
 leaves = st.sampled_from([

@@ -596,15 +596,21 @@ def test_a_process_that_cannot_be_made_is_that_jobs_failure(tmp_path: Path) -> N
     """As where a user may have no more of them; the jobs that run, and those that follow, do not notice."""
     app = SweepApp.create(tmp_path / "app")
     app.task(
-        "hold() if cfg.x == 0 else (HERE / 'hold').unlink(missing_ok=True)",
         """
-        launcher, fork, forks = os.getpid(), os.fork, []
+        if cfg.x == 0:
+            hold()
+        if cfg.x == 1:
+            note("no more")
+        if cfg.x == 3:
+            (HERE / "hold").unlink()
+        """,
+        """
+        fork, failed = os.fork, []
 
         def limited():
-            if os.getpid() != launcher:
-                forks.append(1)
-                if len(forks) == 2:
-                    raise BlockingIOError(11, "Resource temporarily unavailable")
+            if (HERE / "runs.txt").exists() and not failed:
+                failed.append(1)
+                raise BlockingIOError(11, "Resource temporarily unavailable")
             return fork()
 
         os.fork = limited
@@ -614,9 +620,9 @@ def test_a_process_that_cannot_be_made_is_that_jobs_failure(tmp_path: Path) -> N
 
     ended = app.sweep("x=range(4)", "hydra.launcher.start_method=fork", returncode=1)
 
-    assert outcomes(app.out) == {0: "completed", 2: "completed", 3: "completed"}
+    assert outcomes(app.out) == {0: "completed", 1: "completed", 3: "completed"}
     told = [line for line in ended.output.splitlines() if "Resource temporarily unavailable" in line]
-    assert "#1 FAILED" in told[0] and all("#1" in line or "job 1" in line for line in told)
+    assert "#2 FAILED" in told[0] and all("#2" in line or "job 2" in line for line in told)
 
 
 def _error_line(output: str) -> str:
@@ -670,3 +676,26 @@ def test_a_folder_that_may_not_be_written_to_is_one_line(tmp_path: Path) -> None
     app.out.mkdir(mode=0o555)
 
     assert f"hydra.sweep.dir={app.out}: it can't be written to" in _error_line(app.sweep("x=1,2", returncode=1).output)
+
+
+def test_a_sweep_that_cant_be_composed_leaves_nothing(tmp_path: Path) -> None:
+    app = SweepApp.create(tmp_path / "app")
+    app.task("note('ran')")
+
+    assert "Key 'unknown' is not in struct" in app.sweep("x=1,2", "unknown=1,2", returncode=1).output
+    assert not app.notes()
+
+
+def test_a_process_that_goes_on_after_its_sweep_looks_for_garbage_as_before(tmp_path: Path) -> None:
+    app = SweepApp.create(tmp_path / "app")
+    prelude = """
+        import atexit
+        import gc
+
+        BEFORE = gc.get_freeze_count()
+        atexit.register(lambda: note(f"as before: {gc.get_freeze_count() <= BEFORE}"))
+        """
+    app.task("note(f'in a job: {gc.get_freeze_count() > BEFORE}')", prelude)
+    app.sweep("x=1,2", "hydra.launcher.start_method=fork")
+
+    assert app.notes() == {"in a job: True": 2, "as before: True": 1}

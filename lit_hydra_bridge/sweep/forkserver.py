@@ -3,7 +3,8 @@
     fork         it is a fork of the launcher, which has imported the app: LiveApp
     forkserver   it is a new process, which imports the libraries; each job imports the app: PackedApp
 
-    launcher -> server   {"do": "begin", …}
+    launcher -> server   {"do": "prepare", …}
+    launcher -> server   {"do": "begin", threads}
     server -> launcher   {"ready": None}, or {"ready": "why a fork of it is not safe"}
     launcher -> server   {"do": "job", id, job, token, family} with the descriptor of the job's connection
     launcher -> server   {"do": "rank", …}, {"do": "ask" | "kill", pid}
@@ -88,12 +89,18 @@ class App:
     """What a server makes jobs of."""
 
     _random_state = RandomState()
-    _libraries: ThreadedLibraries | None = None
+    _libraries: ThreadedLibraries
 
-    def begin(self, message: dict[str, Any]) -> str | None:
-        """Make ready; return why a fork would not be safe."""
-        self._libraries = ThreadedLibraries(message["threads"])
-        return None
+    def prepare(self, message: dict[str, Any]) -> str | None:
+        """Do what need not wait for the first job; return why a fork would not be safe."""
+        with suppress(Exception):  # a job finds it out by itself, and can say so
+            prepare_hydra()
+        self._libraries = ThreadedLibraries()
+        return why_not_fork()
+
+    def begin(self, threads: int) -> None:
+        """Jobs will come, with this number of threads each."""
+        self._libraries.limit(threads)
 
     def run_job(self, job: bytes, connection: socket.socket | None) -> int:
         """In a fork: run a job; return its exit code."""
@@ -124,12 +131,10 @@ class LiveApp(App):
 class PackedApp(App):
     """The app as another process has packed it."""
 
-    def begin(self, message: dict[str, Any]) -> str | None:
+    def prepare(self, message: dict[str, Any]) -> str | None:
         self._packed: bytes = message["program"]
         import_all(message["preload"])
-        with suppress(Exception):  # a job finds it out by itself, and can say so
-            prepare_hydra()
-        return super().begin(message) or why_not_fork()
+        return super().prepare(message)
 
     def _load(self, seeded: dict[str, str]) -> Program:
         return fresh.unpacked(self._packed, seeded)
@@ -146,6 +151,7 @@ class Server:
     def __init__(self, channel: Channel, app: App) -> None:
         self._channel, self._app = channel, app
         self._nursery = Nursery()
+        self._unsafe: str | None = None
         self._pid = os.getpid()
 
     def serve(self) -> None:
@@ -164,9 +170,12 @@ class Server:
 
     def _handle(self, message: dict[str, Any], descriptor: int | None) -> None:
         do = message["do"]
-        if do == "begin":
-            self._channel.send({"ready": self._app.begin(message)})
+        if do == "prepare":
+            self._unsafe = self._app.prepare(message)
             gc.freeze()  # what is there is shared by all jobs, and no collection of theirs writes to it
+        elif do == "begin":
+            self._app.begin(message["threads"])
+            self._channel.send({"ready": self._unsafe})
         elif do in ("ask", "kill"):
             getattr(self._nursery, do)(message["pid"])
         else:

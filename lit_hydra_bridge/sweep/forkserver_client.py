@@ -22,6 +22,7 @@ from lit_hydra_bridge.sweep.forkserver import Channel, LiveApp, serve
 from lit_hydra_bridge.sweep.job_environment import THREADS
 from lit_hydra_bridge.sweep.machine import python
 from lit_hydra_bridge.sweep.nursery import Ended, forked, socket_name
+from lit_hydra_bridge.sweep.probe import why_not_try
 from lit_hydra_bridge.sweep.program import Program, pack
 from lit_hydra_bridge.sweep.reaper import Marks, end
 
@@ -38,57 +39,88 @@ class _Process(Protocol):
     def wait(self, timeout: float | None = None) -> int: ...
 
 
+class UnsafeForkError(SweepError):
+    """Jobs must not be forks of this process; the message says why."""
+
+
 class _Server:
-    """Jobs are forks of another process.
+    """Jobs are forks of another process, which prepares for it beside this one.
+
+    Args:
+        prepare: what it is told first.
 
     Raises:
-        SweepError: it can't start, or must not be forked.
+        SweepError: it can't be started.
     """
 
     name: str
     called = "the forkserver"
+    unsafe = "the forkserver can't be forked: {}"
 
-    def __init__(self, begin: dict[str, Any]) -> None:
-        self._begin_with = {"do": "begin", **begin}
+    def __init__(self, prepare: dict[str, Any]) -> None:
+        self._prepare_with = {"do": "prepare", **prepare}
+        self._threads = 0
         self._ended: list[Ended] = []
         self._started: dict[int, int | str] = {}
         """By the number of a request, the pid; or why there is none."""
         self._jobs: dict[int, Marks] = {}
         """By the pid of its first process, how the processes of each job that runs are known."""
         self._count = 0
-        self._connect()
+        self._prepare()
 
     def _start_process(self, its: socket.socket, mine: socket.socket) -> _Process:
         raise NotImplementedError
 
-    def _connect(self) -> None:
+    def _prepare(self) -> None:
         mine, its = socket.socketpair()
-        with its:
-            self._process = self._start_process(its, mine)
-        self._channel = Channel(mine)
         try:
-            self._channel.send(self._begin_with)
-            self._await_ready()
+            with its:
+                self._process = self._start_process(its, mine)
+        except OSError as error:
+            mine.close()
+            raise self._not_started(error) from None
+        self._channel = Channel(mine)
+        with suppress(OSError):  # it is dead, which is seen when it is to begin
+            self._channel.send(self._prepare_with)
+
+    def begin(self, threads: int) -> None:
+        """Wait until it can be asked for jobs.
+
+        Args:
+            threads: the thread budget of each job.
+
+        Raises:
+            UnsafeForkError: forks of it can't be relied on.
+            SweepError: it did not start.
+        """
+        self._threads = threads
+        try:
+            self._channel.send({"do": "begin", "threads": threads})
+            self._channel.socket.settimeout(_SERVER_READY_S)
+            unsafe = self._answer()["ready"]
+            self._channel.socket.settimeout(None)
         except (OSError, EOFError) as error:
             self.close()
-            raise SweepError(f"{self.called} did not start ({type(error).__name__}: {error})") from None
-        except SweepError:
+            raise self._not_started(error) from None
+        if unsafe is not None:
             self.close()
-            raise
+            raise UnsafeForkError(self.unsafe.format(unsafe))
 
-    def _await_ready(self) -> None:
-        self._channel.socket.settimeout(_SERVER_READY_S)
-        for message, _ in self._channel.receive():
-            if message.get("ready") is not None:
-                raise SweepError(f"{self.called} can't be forked: {message['ready']}")
-        self._channel.socket.settimeout(None)
+    def _answer(self) -> dict[str, Any]:
+        while True:
+            for message, _ in self._channel.receive():
+                return message
+
+    def _not_started(self, error: Exception) -> SweepError:
+        return SweepError(f"{self.called} did not start ({type(error).__name__}: {error})")
 
     def start(self, spec: worker.JobSpec, config: Any, connection: socket.socket, token: str) -> int:
         job = {"do": "job", "job": fresh.pack_job(spec, config)}
         marks = Marks(set(), token.encode(), socket_name(connection.fileno()))
         for _ in range(_MOST_SERVERS_PER_JOB):
             if not self._is_connected:
-                self._connect()
+                self._prepare()
+                self.begin(self._threads)
             try:
                 pid = self._begin(job, token, None, connection.fileno())
             except (OSError, EOFError):
@@ -196,21 +228,22 @@ class ForkServer(_Server):
     Args:
         program: the app, which each job imports.
         preload: modules.
-        threads: the thread budget of each job, for libraries that are loaded for all of them.
+        threads: the thread budget of each job, for libraries that read it when they are loaded.
         mark: a file descriptor that all forks must have, to be known by.
     """
 
     name = "forkserver"
 
     def __init__(self, program: Program, preload: list[str], threads: int, mark: int) -> None:
-        self._threads, self._mark = threads, mark
-        super().__init__({"preload": preload, "program": pickle.dumps(pack(program)), "threads": threads})
+        self._mark = mark
+        self._environment = {**os.environ, **dict.fromkeys(THREADS, str(threads))}
+        super().__init__({"preload": preload, "program": pickle.dumps(pack(program))})
 
     def _start_process(self, its: socket.socket, mine: socket.socket) -> _Process:
         return subprocess.Popen(
             python(f"from lit_hydra_bridge.sweep.forkserver import main; main({its.fileno()})"),
             pass_fds=[its.fileno(), self._mark],
-            env={**os.environ, **dict.fromkeys(THREADS, str(self._threads))},
+            env=self._environment,
             start_new_session=True,
             stdin=subprocess.DEVNULL,
         )
@@ -224,16 +257,22 @@ class Forks(_Server):
 
     Args:
         program: the app.
-        threads: the thread budget of each job.
         leave_parent: called in the fork, so that it lets go of what is the launcher's.
+
+    Raises:
+        UnsafeForkError: it is certain that this process can't be forked.
+        SweepError: a fork has failed.
     """
 
     name = "fork"
     called = "the process that jobs are forks of"
+    unsafe = "{}"
 
-    def __init__(self, program: Program, threads: int, leave_parent: Callable[[], None]) -> None:
+    def __init__(self, program: Program, leave_parent: Callable[[], None]) -> None:
+        if why := why_not_try():
+            raise UnsafeForkError(why)
         self._app, self._leave_parent = LiveApp(program), leave_parent
-        super().__init__({"threads": threads})
+        super().__init__({})
 
     def _start_process(self, its: socket.socket, mine: socket.socket) -> _Process:
         def run() -> int:

@@ -98,25 +98,22 @@ def limit_threads(threads: int, libraries: ThreadedLibraries | None = None) -> N
 
 
 class ThreadedLibraries:
-    """The BLAS and OpenMP libraries that are loaded in this process, limited to a number of threads.
+    """The BLAS and OpenMP libraries that are loaded in this process.
 
     Forks inherit the limit. To set it in each fork would cost the fork a tenth of a second: OpenBLAS starts its threads
     when it is told how many to use, and they spin before they sleep.
 
-    Args:
-        threads: how many each may use.
     """
 
-    def __init__(self, threads: int) -> None:
-        self._threads = threads
+    def __init__(self) -> None:
+        self._threads = 0
         self._controller = _thread_controller()
-        if self._controller is not None:
-            self._controller.limit(limits=threads)
 
     def limit(self, threads: int) -> None:
-        """In a fork: change the number, if it is another one."""
+        """Set how many threads each may use, if that is another number than before."""
         if self._controller is not None and threads != self._threads:
             self._controller.limit(limits=threads)
+            self._threads = threads
 
 
 def _thread_controller() -> Any:

@@ -12,14 +12,15 @@ Configs are frozen when the launcher is set up (compose.py).
 from __future__ import annotations
 
 import atexit
+import gc
 import logging
 import os
 import shlex
 import sys
 import time
 import uuid
+import weakref
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -93,8 +94,11 @@ class Sweep:
         self._summarised = 0
         self._results_writer = write_results if settings.results_csv else None
         self._is_open = False
-        self._held = ExitStack()
-        """What is let go of when the sweep is over."""
+        # What has been imported stays: to look for garbage in it takes a tenth of a second, and that several times
+        # while configs are composed; and what is not written to, jobs that are forks share.
+        gc.freeze()
+        self._thaw = weakref.finalize(self, gc.unfreeze)
+        self._thaw.atexit = False
         self._configs = FrozenConfigs(program.hydra_context.config_loader)
 
     def prepare_folder(self) -> None:
@@ -118,15 +122,19 @@ class Sweep:
             batch = self._run_batch(jobs)
             self._show_end(batch)
         except BaseException:
-            self._go_wrong()
-            self.close()
+            self.close(all_is_well=False)
             raise
         return [self._job_return(batch, number, overrides) for number, overrides in jobs]
 
-    def close(self) -> None:
-        """Let go of the sweep's folder and of all processes."""
-        self._held.close()
+    def close(self, *, all_is_well: bool = True) -> None:
+        """Let go of the sweep's folder and of all processes.
+
+        Args:
+            all_is_well: no job is left that has to be ended first.
+        """
+        self._folder.unlock()
         self._is_open = False
+        self._thaw()
 
     # --- where the jobs run ------------------------------------------------------------------------------------
 
@@ -139,9 +147,6 @@ class Sweep:
 
     def _begin(self) -> None:
         """The folder has been taken; what else is needed until the sweep is over?"""
-
-    def _go_wrong(self) -> None:
-        """An error, or a signal, ends the sweep."""
 
     def _say_how_to_go_on(self, batch: Any) -> None:
         left = len(batch.jobs) - sum(state.outcome is Outcome.COMPLETED for state, _ in batch.ended.values())
@@ -163,11 +168,10 @@ class Sweep:
         if not self._is_open:
             self._folder.prepare()
             self._folder.lock()
-            self._held.callback(self._folder.unlock)
             try:
                 self._planner, self._shown = self._identified()
             except BaseException:
-                self._held.close()
+                self._folder.unlock()
                 raise
             self._begin()
             self._is_open = True

@@ -21,10 +21,9 @@ from typing import Any, Protocol
 
 from lit_hydra_bridge.errors import SweepError
 from lit_hydra_bridge.sweep import fresh, worker
-from lit_hydra_bridge.sweep.forkserver_client import Forks, ForkServer
+from lit_hydra_bridge.sweep.forkserver_client import Forks, ForkServer, UnsafeForkError
 from lit_hydra_bridge.sweep.machine import python
 from lit_hydra_bridge.sweep.nursery import Ended, Nursery
-from lit_hydra_bridge.sweep.probe import why_not_fork
 from lit_hydra_bridge.sweep.program import Program, pack
 
 
@@ -121,10 +120,10 @@ def libraries() -> list[str]:
 def make_starter(
     program: Program,
     settings: Any,
+    forks: Callable[[], Forks],
     *,
     threads: int,
     mark: int,
-    leave_parent: Callable[[], None],
     say: Callable[[str], None],
 ) -> Starter:
     """Return the way to start jobs that was asked for, or the first that is proven safe.
@@ -132,28 +131,40 @@ def make_starter(
     Args:
         program: the app.
         settings: the launcher's.
-        threads: the thread budget of each job, for a process that loads libraries for all of them.
+        forks: makes the process that jobs are to be forks of, or gives the one that was made before.
+        threads: the thread budget of each job.
         mark: a file descriptor that all forks must have, to be known by.
-        leave_parent: called in a fork of this process, so that it lets go of what is the launcher's.
         say: told why a faster way was not taken.
 
     Raises:
         SweepError: the way that was asked for is not safe, or not possible.
     """
     wanted = settings.start_method
-    if wanted in ("auto", "fork"):
-        why = why_not_fork()
-        if why is None:
-            return Forks(program, threads, leave_parent)
-        if wanted == "fork":
-            raise SweepError(f"hydra.launcher.start_method=fork is not safe here: {why}; leave it at auto")
-        say(f"jobs are not forked from this process: {why}")
+    if may_fork(settings):
+        try:
+            return _begun(forks(), threads)
+        except UnsafeForkError as why:
+            if wanted == "fork":
+                raise SweepError(
+                    f"hydra.launcher.start_method=fork is not safe here: {why}; leave it at auto"
+                ) from None
+            say(f"jobs are not forked from this process: {why}")
     if wanted in ("auto", "forkserver"):
         try:
             preload = libraries() if settings.preload == "auto" else list(settings.preload)
-            return ForkServer(program, preload, threads, mark)
+            return _begun(ForkServer(program, preload, threads, mark), threads)
         except SweepError as error:
             if wanted == "forkserver":
                 raise
             say(f"jobs are started from scratch: {error}")
     return Spawns(program)
+
+
+def may_fork(settings: Any) -> bool:
+    """Tell whether jobs may be forks of the launcher, as far as its settings are concerned."""
+    return settings.start_method in ("auto", "fork")
+
+
+def _begun(server: Forks | ForkServer, threads: int) -> Starter:
+    server.begin(threads)
+    return server

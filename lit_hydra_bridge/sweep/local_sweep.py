@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
+import weakref
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,11 +13,9 @@ from typing import Any
 from lit_hydra_bridge.errors import SweepSettingsError
 from lit_hydra_bridge.sweep import job_environment, machine
 from lit_hydra_bridge.sweep.batch import Batch
+from lit_hydra_bridge.sweep.helpers import Helpers
 from lit_hydra_bridge.sweep.launch import Job, Sweep, log, plain_settings
-from lit_hydra_bridge.sweep.local import Starter, make_starter
 from lit_hydra_bridge.sweep.program import Program
-from lit_hydra_bridge.sweep.quick_configs import parse_ahead
-from lit_hydra_bridge.sweep.reaping import Reaper
 from lit_hydra_bridge.sweep.settings import LitLocalSettings, checked, needed_devices
 from lit_hydra_bridge.sweep.signals import Signals
 from lit_hydra_bridge.sweep.slots import SlotPool, sized_pool
@@ -50,6 +49,7 @@ def make_sweep(
     program = Program(task_function=task_function, hydra_context=hydra_context)
     sweep = LocalSweep(program, master, checked(plain), write_results)
     sweep.prepare_folder()
+    sweep.prepare_jobs()
     return sweep
 
 
@@ -68,13 +68,17 @@ class LocalSweep(Sweep):
         super().__init__(program, master, settings, write_results)
         self._devices = _devices(settings)
         self._token = uuid.uuid4().hex
-        self._server: Starter | None = None
-        self._reaper: Reaper | None = None
-        self._signals: Signals | None = None
+        self._helpers = Helpers(program, settings, self._folder)
+        weakref.finalize(self, self._helpers.close)  # a sweep that came to nothing
 
-    def close(self) -> None:
+    def prepare_jobs(self) -> None:
+        """Begin with what takes its time, beside the sweeper, which composes the config of every job."""
+        self._configure_log()  # as it is where Hydra's basic launcher runs a job
+        self._helpers.prepare()
+
+    def close(self, *, all_is_well: bool = True) -> None:
+        self._helpers.close(all_is_well=all_is_well)
         super().close()
-        self._reaper = self._server = None
 
     def _device_count(self) -> int:
         return len(self._devices)
@@ -85,25 +89,16 @@ class LocalSweep(Sweep):
             from lit_hydra_bridge.sweep.slurm.cancel import refuse_if_alive
 
             refuse_if_alive(self._folder)
-        self._reaper = Reaper(self._token, self._folder.lock_handle)
-        self._held.callback(self._reaper.close)
-
-    def _go_wrong(self) -> None:
-        if self._reaper is not None:
-            self._reaper.all_is_well = False
+        self._helpers.watch(self._token)
 
     def _run_batch(self, jobs: list[Job]) -> Batch:
         pool = self._pool(len(jobs))
         self._configure_log()
-        parse_ahead(self._master.hydra.job_logging)
         planner, shown = self._opened()
-        reaper = self._reaper
-        assert reaper is not None
         log.info(f"Launching {len(jobs)} jobs locally, {min(pool.n_jobs, len(jobs))} at a time, in {self._folder.path}")
         with ExitStack() as stack:
-            self._signals = signals = stack.enter_context(Signals())
-            starter = self._starter(pool, reaper)
-            stack.callback(self._close_starter, starter)
+            signals = stack.enter_context(Signals())
+            starter = stack.enter_context(self._helpers.starter(pool.threads))
             shown.begin(jobs, pool.n_jobs)
             stack.callback(shown.end)
             batch = Batch(
@@ -113,7 +108,7 @@ class LocalSweep(Sweep):
                 planner=planner,
                 pool=pool,
                 starter=starter,
-                reaper=reaper,
+                reaper=self._helpers.reaper,
                 shown=shown,
                 token=self._token,
                 masks=machine.mask_names(os.environ) if self._devices or self._hides_devices() else [],
@@ -142,33 +137,6 @@ class LocalSweep(Sweep):
             n_jobs=settings.n_jobs,
             threads=settings.threads_per_job or job_environment.own_threads(os.environ),
         )
-
-    def _starter(self, pool: SlotPool, reaper: Reaper) -> Starter:
-        if self._server is not None:
-            return self._server
-
-        def leave_parent() -> None:
-            if self._signals is not None:
-                self._signals.leave()
-            reaper.leave()
-            self._folder.leave()
-
-        starter = make_starter(
-            self._program,
-            self._settings,
-            threads=pool.threads,
-            mark=reaper.reading,
-            leave_parent=leave_parent,
-            say=log.info,
-        )
-        if starter.name != "spawn":  # what has been prepared once is good for all batches
-            self._server = starter
-            self._held.callback(starter.close)
-        return starter
-
-    def _close_starter(self, starter: Starter) -> None:
-        if starter is not self._server:
-            starter.close()
 
 
 def _devices(settings: LitLocalSettings) -> list[str]:

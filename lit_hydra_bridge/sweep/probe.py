@@ -21,17 +21,24 @@ _ELEMENTS: Final = 1 << 17
 """Above what torch computes on one thread."""
 
 
+def why_not_try() -> str | None:
+    """Return why a fork of this process need not even be tried; None where it may be safe."""
+    if not sys.platform.startswith("linux"):
+        return "forks are only safe on Linux"
+    others = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
+    if others or threading.current_thread() is not threading.main_thread():
+        return f"a thread runs beside the main one ({', '.join(others[:3])})"
+    return None
+
+
 def why_not_fork(deadline_s: float = DEADLINE_S) -> str | None:
     """Return why a fork of this process would not be safe; None where it is.
 
     Args:
         deadline_s: how long the child may take, in seconds.
     """
-    if not sys.platform.startswith("linux"):
-        return "forks are only safe on Linux"
-    others = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
-    if others or threading.current_thread() is not threading.main_thread():
-        return f"a thread runs beside the main one ({', '.join(others[:3])})"
+    if why := why_not_try():
+        return why
     pid = os.fork()
     if pid == 0:
         _probe_and_exit()

@@ -3,7 +3,7 @@
 copies    Half of what that takes goes into `copy.deepcopy` of omegaconf's nodes: each is built anew and its value
           checked, and the small record beside it is looked into. Nodes of omegaconf's own kinds are copied field
           by field, with the same result; any other is left to `copy.deepcopy`, as ever.
-texts     A text with an interpolation is parsed once for all jobs, as they have the same ones.
+texts     A text with an interpolation, and an override, is parsed once for all jobs that have it.
 yaml      What Hydra writes down of a job's config goes through libyaml where that gives the same text.
 """
 
@@ -31,6 +31,7 @@ _PLAIN_TEXT: Final = re.compile(r"([ -~]|(?<! )\n(?! ))*")
 @contextmanager
 def quick_configs() -> Iterator[None]:
     """While the block runs, copy omegaconf's nodes field by field and parse texts once; not for the app's own code."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
     from omegaconf import DictConfig, ListConfig, OmegaConf, base
 
     if hasattr(DictConfig.__deepcopy__, _MARK):  # a block around this one
@@ -40,6 +41,7 @@ def quick_configs() -> Iterator[None]:
     places: list[tuple[Any, str, Any]] = [(kind, "__deepcopy__", _quick(kind, kind.__deepcopy__)) for kind in kinds]
     if hasattr(base, "parse"):
         places.append((base, "parse", parsed_once))
+    places.append((OverridesParser, "parse_rule", _rule_parsed_once(OverridesParser.parse_rule)))
     places.append((OmegaConf, "to_yaml", staticmethod(functools.partial(_quick_yaml, OmegaConf.to_yaml))))
     originals = [vars(place)[name] for place, name, _ in places]
     for place, name, quick in places:
@@ -57,6 +59,24 @@ def parsed_once(text: str) -> Any:
     from omegaconf.grammar_parser import parse
 
     return parse(text)
+
+
+def _rule_parsed_once(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Return what stands in the place of Hydra's `OverridesParser.parse_rule`."""
+
+    def parse_rule(parser: Any, text: str, rule_name: str) -> Any:
+        key = (rule_name, text)
+        if key not in _overrides:
+            if len(_overrides) >= _MOST_TEXTS:
+                del _overrides[next(iter(_overrides))]
+            _overrides[key] = original(parser, text, rule_name)
+        return copy.deepcopy(_overrides[key])  # Hydra writes into it
+
+    return parse_rule
+
+
+_overrides: dict[tuple[str, str], Any] = {}
+"""By rule and text."""
 
 
 def _quick_yaml(to_yaml: Callable[..., str], config: Any, **options: Any) -> str:

@@ -12,16 +12,20 @@ from lit_hydra_bridge.sweep.machine import interpreter
 
 
 class Reaper:
-    """A process that kills what is watched once this one is gone.
+    """A process that kills what is watched once this one is gone."""
 
-    Args:
-        token: what stands in the environment of all that the sweep starts.
-        keep_open: a file descriptor that stays open until all is gone: the lock of the sweep's folder.
-    """
-
-    def __init__(self, token: str, keep_open: int | None = None) -> None:
+    def __init__(self) -> None:
         # Every fork inherits the reading end, and is known by it.
         self.reading, self._writing = os.pipe()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self, token: str, keep_open: int | None = None) -> None:
+        """Start the process.
+
+        Args:
+            token: what stands in the environment of all that the sweep starts.
+            keep_open: a file descriptor that stays open until all is gone: the lock of the sweep's folder.
+        """
         kept = [self.reading] if keep_open is None else [self.reading, keep_open]
         self._process = subprocess.Popen(
             [interpreter(), "-I", "-S", str(Path(reaper.__file__)), str(self.reading), token],
@@ -33,9 +37,6 @@ class Reaper:
             cwd="/",  # a folder that somebody may want to unmount is not held
         )
 
-    all_is_well = True
-    """False: something is left, and is killed once the reaper is let go."""
-
     def watch(self, group: int) -> None:
         """Kill this process group, and its session, when this process is gone."""
         self._tell(f"+{group}\n")
@@ -44,14 +45,19 @@ class Reaper:
         """The group has ended; its number may come to be another's."""
         self._tell(f"-{group}\n")
 
-    def close(self) -> None:
-        """Let the reaper go; nothing is watched any more."""
-        if self.all_is_well:
+    def close(self, *, all_is_well: bool = True) -> None:
+        """Let the reaper go.
+
+        Args:
+            all_is_well: nothing is watched any more; else it is killed.
+        """
+        if all_is_well:
             self._tell(".\n")
         self.leave()
         os.close(self.reading)
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(10)
+        if self._process is not None:
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(10)
 
     def leave(self) -> None:
         """In a forked child: the pipe is its parent's, and must end with it."""

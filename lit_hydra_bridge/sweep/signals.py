@@ -46,12 +46,6 @@ class Signals:
             os.read(self._reading, 100)
         return self.count
 
-    def leave(self) -> None:
-        """In a forked child: signals do what they do in a fresh process."""
-        for number in self._before:
-            signal.signal(number, signal.SIG_DFL)
-        self.close()
-
     def close(self) -> None:
         """Close the pipe."""
         for descriptor in (self._reading, self._writing):
