@@ -9,8 +9,9 @@ SHELL := bash
 PYTHON ?= python3
 # More arguments for pytest, as in: make test ARGS="-k redaction"
 ARGS ?=
-# Test processes at a time; a file's tests stay together, they share costly fixtures.
-JOBS ?= 2
+# Test processes at a time: three on two cores, as tests wait a lot. A file's tests stay together, they share costly
+# fixtures.
+JOBS ?= 3
 # Rows of the matrix, as in: make matrix ROW=hydra-1.3.2; none means all.
 ROW ?=
 

@@ -25,7 +25,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from lit_hydra_bridge.progress import Progress
-from lit_hydra_bridge.sweep.board.board import LiveBoard, NoBoard, PlainBoard, make_board, paused, print_summary
+from lit_hydra_bridge.sweep.board.board import NoBoard, make_board, paused, print_summary
 from lit_hydra_bridge.sweep.board.lines import (
     count_line,
     duration,
@@ -38,6 +38,8 @@ from lit_hydra_bridge.sweep.board.lines import (
     started_line,
     value_text,
 )
+from lit_hydra_bridge.sweep.board.live import LiveBoard
+from lit_hydra_bridge.sweep.board.plain import PlainBoard
 from lit_hydra_bridge.sweep.board.state import EndedRow, RunningRow, Snapshot
 from lit_hydra_bridge.sweep.board.view import live_view, summary_view
 from lit_hydra_bridge.sweep.job import Outcome
@@ -695,6 +697,7 @@ def test_the_summary_on_a_terminal_keeps_paths_whole(tmp_path: Path) -> None:
 
 def test_nothing_of_rich_is_imported_before_there_is_something_to_draw() -> None:
     code = (
-        "import sys, lit_hydra_bridge.sweep.board.board as b; b.PlainBoard().say('x'); sys.exit('rich' in sys.modules)"
+        "import sys; from lit_hydra_bridge.sweep.board.board import make_board; make_board('plain').say('x'); "
+        "sys.exit('rich' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)

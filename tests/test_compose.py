@@ -364,6 +364,115 @@ def test_whatever_the_jobs_before_it_were(
             assert_same(world.as_job(frozen, *overrides), world.by_hydra(*overrides))
 
 
+settings_of_jobs = {
+    "optim.lr": st.sampled_from(
+        ["0.5", "1", "1e-3", "-2.5", "nan", "null", "true", "'1'", "${layers}", "[1,2]", "{a: 1}"]
+    ),
+    "nothing": st.sampled_from(["5", "word", "'a b'", "???", "'${once}'", "0x", "1_0"]),
+    "todo": st.sampled_from(["done", "1", "2", "f(1)"]),
+    "model": st.sampled_from(["a", "b", "c", "unknown"]),
+    "model.width": st.sampled_from(["8", "16", "'x'", "${optim.lr}"]),
+    "schema.count": st.sampled_from(["4", "5", "word", "1.5"]),
+    "schema.color": st.sampled_from(["RED", "BLUE", "GREEN", "1"]),
+    "schema.maybe": st.sampled_from(["4", "null", "word"]),
+    "schema.either": st.sampled_from(["4", "word", "[1]"]),
+    "schema.where": st.sampled_from(["/x", "y"]),
+    "schema.raw": st.sampled_from(["x", "y"]),
+    "schema.anything": st.sampled_from(["1", "2", "x", "[1]"]),
+    "schema.names": st.sampled_from(["{a: 4}", "{a: 5}"]),
+    "schema.names.a": st.sampled_from(["4", "5"]),
+    "schema.part": st.sampled_from(["{size: 3}", "null"]),
+    "schema.part.size": st.sampled_from(["4", "5"]),
+    "layers.0": st.sampled_from(["4", "5"]),
+    "layers[1]": st.sampled_from(["4", "5"]),
+    "layers": st.sampled_from(["4", "5", "[6]"]),
+    "stages.0.steps": st.sampled_from(["4", "5"]),
+    "twice": st.sampled_from(["4", "5"]),
+    "here": st.sampled_from(["4", "5"]),
+    "+new": st.sampled_from(["4", "5"]),
+    "++new.deep": st.sampled_from(["4", "5"]),
+    "~todo": st.sampled_from(["done"]),
+    "hydra.job.name": st.sampled_from(["one", "two"]),
+    "hydra.job.config.override_dirname.item_sep": st.sampled_from([";", "+"]),
+}
+"""By key, values of which each job of a sweep has another one, good or bad."""
+
+
+@st.composite
+def sweeps(draw: st.DrawFn) -> list[tuple[str, ...]]:
+    """Jobs that set the same, in the same order, each to values of its own; most of these are alike."""
+    keys = draw(st.lists(st.sampled_from(sorted(settings_of_jobs)), min_size=1, max_size=3))
+    values = [draw(st.lists(settings_of_jobs[key], min_size=1, max_size=2, unique=True)) for key in keys]
+    jobs = draw(st.lists(st.tuples(*map(st.sampled_from, values)), min_size=3, max_size=6))
+    return [tuple(f"{key}={value}" for key, value in zip(keys, job, strict=True)) for job in jobs]
+
+
+# To look for a shorter example would take minutes.
+@settings(max_examples=25, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate))
+@given(sweeps())
+@example([(f"schema.count={count}", f"optim.lr={lr}") for count in (4, 5, 6) for lr in (0.5, 1)])
+@example([(f"model.width={value}", f"model={model}") for model in "ab" for value in range(4)])
+@example([(f"+plugin={name}", f"optim.lr={lr}", FURTHER) for name in "xy" for lr in (1, 2, 3)])
+@example([(f"optim.lr={value}",) for value in ("1", "2", "true", "1.0", "0.0", "-0.0", "'1'", "nan", "null", "1")])
+@example([(f"optim.lr={value}", "optim={lr: 3}") for value in (4, 3, 5)])
+@example([(f"layers[1]={value}", "layers=[7,8]") for value in (4, 8, 5)])
+@example([(f"schema.names={value}",) for value in ("{a: 4}", "{a: 5}", "{b: 6}")])
+@example([(f"optim.lr={value}",) for value in ("1", "2", "${layers}", "???", "${once}", "1")])
+@example([(f"optim.lr={value}",) for value in ("${layers}", "1", "2", "???", "3")])
+@example([(f"optim.lr={value}", f"++optim.lr={other}") for value, other in ((1, 2), (3, 4), (4, 1))])
+@example([(f"+new={value}", "new=5", "++new=6") for value in (1, 2, 3)])
+@example([(f"hydra.sweep.subdir={value}", f"todo={value}") for value in ("one", "two", "three")])
+@example([("+new=1",), ("+new=2",), ("new=3",), ("++new=4",)])
+def test_jobs_that_differ_in_values_alone(world: World, jobs: list[tuple[str, ...]]) -> None:
+    frozen = FrozenConfigs(world.loader())
+    for overrides in jobs:
+        assert_same(world.as_checked(frozen, *overrides), world.by_hydra(*overrides))
+    for overrides in jobs:
+        assert_same(world.as_job(frozen, *overrides), world.by_hydra(*overrides))
+
+
+def test_hydra_composes_two_of_those_that_differ_in_values_alone(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    frozen = FrozenConfigs(world.loader())
+    alike = [("model=b", f"optim.lr={value}", "+seed=3", f"schema.color={color}") for value, color in PAIRS]
+    expected = [world.by_hydra(*overrides) for overrides in alike]
+    for overrides in alike[:2]:
+        world.as_checked(frozen, *overrides)
+    monkeypatch.delattr(ConfigLoaderImpl, "load_sweep_config")
+    for overrides, its in zip(alike[2:], expected[2:], strict=True):
+        assert_same(world.as_checked(frozen, *overrides), its)
+    for overrides, its in zip(alike, expected, strict=True):
+        assert_same(world.as_job(frozen, *overrides), its)
+
+
+PAIRS = [("0.1", "RED"), ("0.2", "BLUE"), ("0.3", "RED"), ("1e-4", "BLUE")]
+
+
+def test_what_comes_from_this_process_is_looked_at_for_each_job(
+    world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    frozen, composer = FrozenConfigs(world.loader()), world.loader()
+    answers = OmegaConf.get_cache(world.master)["t_once"]
+    for number in range(8):
+        if number in (3, 4):
+            monkeypatch.setenv("T_HOME", f"/home/{number}")
+        if number == 5:
+            answers["later",] = 5
+        if number == 6:
+            monkeypatch.chdir(tmp_path)
+        overrides = f"optim.lr={number}"
+        assert_same(world.as_checked(frozen, overrides), world.as_checked(composer, overrides))
+    del answers["later",]
+
+
+def test_what_is_done_to_one_of_those_that_are_alike_is_done_to_no_other(world: World) -> None:
+    frozen = FrozenConfigs(world.loader())
+    for number in range(6):
+        config = frozen.load_sweep_config(world.master, [f"optim.lr={number}"])
+        assert (config.optim.lr, config.model.width, config.layers) == (number, 4, [1, 2, 3])
+        config.optim.lr = config.model.width = "changed"
+        config.layers.append(4)
+
+
 @pytest.mark.parametrize("override", WRONG)
 def test_what_is_wrong_is_said_as_hydra_says_it(world: World, used: FrozenConfigs, override: str) -> None:
     expected = world.by_hydra(override)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from lit_hydra_bridge.hydra_text import escape_interpolations
+from lit_hydra_bridge.sweep.alike import AlikeConfigs
 from lit_hydra_bridge.sweep.common_parts import CommonParts
 from lit_hydra_bridge.sweep.quick_configs import quick_configs
 
@@ -71,29 +72,36 @@ def _unfrozen(inner: Any) -> Any:
 class FrozenConfigs:
     """Composes the configs of a sweep's jobs, from config files that are each read once.
 
-    Hydra's sweeper composes every job of a batch to check it, and its launcher composes it again. What the sweeper has
-    composed is kept, packed, until it is asked for; composing takes ten times as long as unpacking.
+    Hydra's sweeper composes every job of a batch to check it, and its launcher composes it again. What Hydra has
+    composed for the sweeper is kept, packed, until it is asked for: to unpack takes a fraction of the time.
 
     Args:
         loader: Hydra's config loader, which the sweeper uses as well.
     """
 
     def __init__(self, loader: Any) -> None:
-        self._loader = loader
-        self._kept: dict[tuple[str, ...], bytes] = {}
-        self._common = CommonParts(loader)
+        self._begin(loader)
         repository = getattr(loader, "repository", None)
         if repository is not None and not isinstance(repository, FrozenRepository):
             loader.repository = FrozenRepository(repository)
         loader.load_sweep_config = self.load_sweep_config
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {"_loader": self._loader, "_kept": {}, "_common": CommonParts(self._loader)}
+    def _begin(self, loader: Any) -> None:
+        self._loader = loader
+        self._kept: dict[tuple[str, ...], bytes] = {}
+        self._common = CommonParts(loader)
+        self._alike = AlikeConfigs(loader, self._composed_by_hydra)
+
+    def __getstate__(self) -> Any:
+        return self._loader
+
+    def __setstate__(self, loader: Any) -> None:
+        self._begin(loader)
 
     def load_sweep_config(self, master_config: Any, sweep_overrides: Sequence[str]) -> Any:
         """In the place of the loader's own method."""
-        config = self._composed(master_config, sweep_overrides)
-        if len(self._kept) < _MOST_KEPT:
+        config, is_quick = self._composed(master_config, sweep_overrides)
+        if not is_quick and len(self._kept) < _MOST_KEPT:
             with suppress(Exception):  # a class that has no name to be found by
                 self._kept[tuple(sweep_overrides)] = pickle.dumps(config)
         return config
@@ -113,15 +121,19 @@ class FrozenConfigs:
             config = pickle.loads(packed)
             OmegaConf.copy_cache(from_config=master, to_config=config)
         else:
-            config = self._composed(master, overrides)
+            config, _ = self._composed(master, overrides)
         with open_dict(config.hydra.job):  # all of the config would forget its flags
             config.hydra.job.id = str(number)
             config.hydra.job.num = number
         return config
 
-    def _composed(self, master: Any, overrides: Sequence[str]) -> Any:
-        with quick_configs(), self._common.in_use():
-            return type(self._loader).load_sweep_config(self._loader, master, list(overrides))
+    def _composed(self, master: Any, overrides: Sequence[str]) -> tuple[Any, bool]:
+        with quick_configs():
+            return self._alike.composed(master, list(overrides))
+
+    def _composed_by_hydra(self, master: Any, overrides: list[str]) -> Any:
+        with self._common.in_use():
+            return type(self._loader).load_sweep_config(self._loader, master, overrides)
 
 
 def job_dir(config: Any) -> str:

@@ -19,6 +19,7 @@ from __future__ import annotations
 import gc
 import os
 import pickle
+import random
 import select
 import signal
 import socket
@@ -122,7 +123,11 @@ class LiveApp(App):
 
     def __init__(self, program: Program) -> None:
         self._program = program
-        self._random_state = RandomState.of_this_process()  # of the launcher: a fork forgets a part of it
+        self._python_state = random.getstate()
+
+    def prepare(self, message: dict[str, Any]) -> str | None:
+        self._random_state = RandomState.of_this_process(self._python_state)
+        return super().prepare(message)
 
     def _load(self, seeded: dict[str, str]) -> Program:
         return self._program

@@ -198,7 +198,7 @@ def _metadata_copied(metadata: Any, memo: dict[int, Any]) -> Any:
         fields["flags"] = dict(fields["flags"])
     if "resolver_cache" in fields:
         cache = fields["resolver_cache"]
-        fields["resolver_cache"] = copy.deepcopy(cache, memo) if cache else copy.copy(cache)
+        fields["resolver_cache"] = copy.deepcopy(cache, memo) if cache else cache.copy()
     return new
 
 

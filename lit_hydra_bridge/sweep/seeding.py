@@ -38,16 +38,21 @@ class RandomState:
     """The seed and the state, for a process that is no fork."""
 
     @classmethod
-    def of_this_process(cls) -> RandomState:
-        """Look at the three generators."""
+    def of_this_process(cls, python: Any = None) -> RandomState:
+        """Look at the three generators.
+
+        Args:
+            python: `random.getstate()` of the process that this is a fork of, which has forgotten it.
+        """
+        python = python or random.getstate()
         by_lightning = "PL_GLOBAL_SEED" in os.environ
         seeded = {name for name, is_seeded in (("torch", _torch_is_seeded), ("numpy", _numpy_is_seeded)) if is_seeded()}
-        if by_lightning or _python_is_seeded(seeded):
+        if by_lightning or _python_is_seeded(python, seeded):
             seeded.add("random")
         torch: Any = sys.modules.get("torch")
         return cls(
             seeded=frozenset(seeded),
-            python=random.getstate(),
+            python=python,
             numpy=sys.modules["numpy"].random.get_state() if "numpy" in seeded else None,
             torch=(torch.initial_seed(), bytes(torch.get_rng_state().tolist())) if "torch" in seeded else None,
         )
@@ -110,21 +115,21 @@ def _numpy_is_seeded() -> bool:
     return getattr(generator, "seed_seq", "unknown") is None
 
 
-def _python_is_seeded(others: set[str]) -> bool:
+def _python_is_seeded(state: Any, others: set[str]) -> bool:
     """`random` keeps no sign of having been seeded.
 
     It was if its state is that of the seed that torch was given, or if the app's modules call `random.seed` while they
     are imported. Inside of functions such a call counts if it may have been one that seeded the others as well.
     """
     torch: Any = sys.modules.get("torch")
-    if "torch" in others and torch is not None and _is_state_of(torch.initial_seed()):
+    if "torch" in others and torch is not None and _is_state_of(state, torch.initial_seed()):
         return True
     return any(_calls_random_seed(tree, inside=bool(others)) for tree in _sources_of_app())
 
 
-def _is_state_of(seed: int) -> bool:
+def _is_state_of(state: Any, seed: int) -> bool:
     """Tell whether `random` was seeded so, and little drawn since."""
-    _, now, _ = random.getstate()
+    _, now, _ = state
     other = random.Random(seed)
     for _ in range(_DRAWS):
         if other.getstate()[1][:-1] == now[:-1]:

@@ -11,8 +11,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final, Protocol
 
-from lit_hydra_bridge.sweep.board.live import LiveBoard as LiveBoard
-from lit_hydra_bridge.sweep.board.plain import PlainBoard as PlainBoard
 from lit_hydra_bridge.sweep.board.state import EndedRow, RunningRow, Snapshot
 from lit_hydra_bridge.sweep.board.terminal import Terminal, console_on
 
@@ -78,7 +76,14 @@ def make_board(progress: str) -> Board:
         return NoBoard()
     able = os.environ.get("TERM", "").lower() not in _UNABLE
     wanted = progress == "live" or (progress == "auto" and Terminal(sys.stdout).isatty())
-    return LiveBoard() if able and wanted else PlainBoard()
+    # Not before: dataclasses take their time to import, and a sweep shows only one of them.
+    if able and wanted:
+        from lit_hydra_bridge.sweep.board.live import LiveBoard
+
+        return LiveBoard()
+    from lit_hydra_bridge.sweep.board.plain import PlainBoard
+
+    return PlainBoard()
 
 
 def print_summary(rows: Sequence[EndedRow], *, best: int | None, direction: str, limit: int = 20) -> None:
