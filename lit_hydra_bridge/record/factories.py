@@ -7,32 +7,44 @@ from __future__ import annotations
 
 import os
 import sys
+from importlib import import_module
 from types import FrameType
-from typing import Any
+from typing import Any, Final
 
 from lit_hydra_bridge.switch import is_on
 
 
 def lightning_callbacks() -> list[Any]:
     """Entry point of `lightning.pytorch.callbacks_factory`."""
-    return _callbacks("lightning.pytorch", "lit_hydra_bridge.record.callback_lightning")
+    return _callbacks("lightning.pytorch")
 
 
 def pytorch_lightning_callbacks() -> list[Any]:
     """Entry point of `pytorch_lightning.callbacks_factory`."""
-    return _callbacks("pytorch_lightning", "lit_hydra_bridge.record.callback_pytorch_lightning")
+    return _callbacks("pytorch_lightning")
 
 
-def _callbacks(package: str, recorder_module: str) -> list[Any]:
+def prepare() -> None:
+    """Import what the Trainers of this process will need, so that its forks have it."""
+    for package, recorder_module in _RECORDERS.items():
+        if package in sys.modules and is_on():
+            import_module(recorder_module)
+
+
+_RECORDERS: Final = {
+    "lightning.pytorch": "lit_hydra_bridge.record.callback_lightning",
+    "pytorch_lightning": "lit_hydra_bridge.record.callback_pytorch_lightning",
+}
+
+
+def _callbacks(package: str) -> list[Any]:
     if not is_on() or not _has_config_to_record():
         return []
     try:
-        from importlib import import_module
-
         from lit_hydra_bridge.record.lightning_seams import install
 
         install(package)
-        classes = import_module(recorder_module)
+        classes = import_module(_RECORDERS[package])
         return _added(classes.RunRecorder) + _added_reporter(classes.ProgressReporter)
     except Exception as error:  # Lightning calls factories unguarded, and no Trainer may fail for us
         from lit_hydra_bridge.record.warning import warn

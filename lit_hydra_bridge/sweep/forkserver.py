@@ -19,7 +19,6 @@ from __future__ import annotations
 import gc
 import os
 import pickle
-import random
 import select
 import signal
 import socket
@@ -94,8 +93,9 @@ class App:
 
     def prepare(self, message: dict[str, Any]) -> str | None:
         """Do what need not wait for the first job; return why a fork would not be safe."""
-        with suppress(Exception):  # a job finds it out by itself, and can say so
-            prepare_hydra()
+        for prepare in filter(None, (prepare_hydra, message["warm_up"])):
+            with suppress(Exception):  # a job finds it out by itself, and can say so
+                prepare()
         self._libraries = ThreadedLibraries()
         return why_not_fork()
 
@@ -123,11 +123,9 @@ class LiveApp(App):
 
     def __init__(self, program: Program) -> None:
         self._program = program
-        self._python_state = random.getstate()
-
-    def prepare(self, message: dict[str, Any]) -> str | None:
-        self._random_state = RandomState.of_this_process(self._python_state)
-        return super().prepare(message)
+        # Looked at before the fork, which forgets a part of it; and what looks at all modules would, after it, have
+        # their pages copied.
+        self._random_state = RandomState.of_this_process()
 
     def _load(self, seeded: dict[str, str]) -> Program:
         return self._program

@@ -48,6 +48,7 @@ class _Server:
 
     Args:
         prepare: what it is told first.
+        warm_up: it calls this after that, to import what jobs will need.
 
     Raises:
         SweepError: it can't be started.
@@ -57,8 +58,8 @@ class _Server:
     called = "the forkserver"
     unsafe = "the forkserver can't be forked: {}"
 
-    def __init__(self, prepare: dict[str, Any]) -> None:
-        self._prepare_with = {"do": "prepare", **prepare}
+    def __init__(self, prepare: dict[str, Any], warm_up: Callable[[], object] | None) -> None:
+        self._prepare_with = {"do": "prepare", "warm_up": warm_up, **prepare}
         self._threads = 0
         self._ended: list[Ended] = []
         self._started: dict[int, int | str] = {}
@@ -230,14 +231,22 @@ class ForkServer(_Server):
         preload: modules.
         threads: the thread budget of each job, for libraries that read it when they are loaded.
         mark: a file descriptor that all forks must have, to be known by.
+        warm_up: called in it when these are imported.
     """
 
     name = "forkserver"
 
-    def __init__(self, program: Program, preload: list[str], threads: int, mark: int) -> None:
+    def __init__(
+        self,
+        program: Program,
+        preload: list[str],
+        threads: int,
+        mark: int,
+        warm_up: Callable[[], object] | None = None,
+    ) -> None:
         self._mark = mark
         self._environment = {**os.environ, **dict.fromkeys(THREADS, str(threads))}
-        super().__init__({"preload": preload, "program": pickle.dumps(pack(program))})
+        super().__init__({"preload": preload, "program": pickle.dumps(pack(program))}, warm_up)
 
     def _start_process(self, its: socket.socket, mine: socket.socket) -> _Process:
         return subprocess.Popen(
@@ -258,6 +267,7 @@ class Forks(_Server):
     Args:
         program: the app.
         leave_parent: called in the fork, so that it lets go of what is the launcher's.
+        warm_up: called in it after that.
 
     Raises:
         UnsafeForkError: it is certain that this process can't be forked.
@@ -268,11 +278,13 @@ class Forks(_Server):
     called = "the process that jobs are forks of"
     unsafe = "{}"
 
-    def __init__(self, program: Program, leave_parent: Callable[[], None]) -> None:
+    def __init__(
+        self, program: Program, leave_parent: Callable[[], None], warm_up: Callable[[], object] | None = None
+    ) -> None:
         if why := why_not_try():
             raise UnsafeForkError(why)
         self._app, self._leave_parent = LiveApp(program), leave_parent
-        super().__init__({})
+        super().__init__({}, warm_up)
 
     def _start_process(self, its: socket.socket, mine: socket.socket) -> _Process:
         def run() -> int:

@@ -7,7 +7,7 @@ the reaper    ends them, should the launcher die (reaping.py)
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from typing import Any
 
@@ -28,10 +28,13 @@ class Helpers:
         program: the app.
         settings: the launcher's.
         folder: the sweep's.
+        warm_up: is called in the process that jobs are forks of, to import what they will need.
     """
 
-    def __init__(self, program: Program, settings: Any, folder: SweepFolder) -> None:
-        self._program, self._settings, self._folder = program, settings, folder
+    def __init__(
+        self, program: Program, settings: Any, folder: SweepFolder, warm_up: Callable[[], object] | None = None
+    ) -> None:
+        self._program, self._settings, self._folder, self._warm_up = program, settings, folder, warm_up
         self._reaper: Reaper | None = None
         self._prepared: Forks | None = None
         self._starter: Starter | None = None
@@ -68,7 +71,13 @@ class Helpers:
             SweepError: the start method that was asked for is not safe, or not possible.
         """
         starter = self._starter or make_starter(
-            self._program, self._settings, self._forks, threads=threads, mark=self.reaper.reading, say=log.info
+            self._program,
+            self._settings,
+            self._forks,
+            threads=threads,
+            mark=self.reaper.reading,
+            warm_up=self._warm_up,
+            say=log.info,
         )
         if starter.name == "spawn":  # others have prepared what is good for all batches
             with closing(starter):
@@ -99,4 +108,4 @@ class Helpers:
             folder.leave()
 
         prepared, self._prepared = self._prepared, None
-        return prepared or Forks(self._program, leave)
+        return prepared or Forks(self._program, leave, self._warm_up)

@@ -124,6 +124,7 @@ def make_starter(
     *,
     threads: int,
     mark: int,
+    warm_up: Callable[[], object] | None,
     say: Callable[[str], None],
 ) -> Starter:
     """Return the way to start jobs that was asked for, or the first that is proven safe.
@@ -134,6 +135,7 @@ def make_starter(
         forks: makes the process that jobs are to be forks of, or gives the one that was made before.
         threads: the thread budget of each job.
         mark: a file descriptor that all forks must have, to be known by.
+        warm_up: called in the process that jobs are forks of, to import what they will need.
         say: told why a faster way was not taken.
 
     Raises:
@@ -152,7 +154,7 @@ def make_starter(
     if wanted in ("auto", "forkserver"):
         try:
             preload = libraries() if settings.preload == "auto" else list(settings.preload)
-            return _begun(ForkServer(program, preload, threads, mark), threads)
+            return _begun(ForkServer(program, preload, threads, mark, warm_up), threads)
         except SweepError as error:
             if wanted == "forkserver":
                 raise

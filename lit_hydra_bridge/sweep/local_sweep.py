@@ -27,6 +27,7 @@ def make_sweep(
     master: Any,
     given: dict[str, Any],
     write_results: Callable[[Path], object] | None = None,
+    warm_up: Callable[[], object] | None = None,
 ) -> LocalSweep:
     """Return the sweep of a launcher.
 
@@ -35,6 +36,7 @@ def make_sweep(
         master: the multirun's config.
         given: what the launcher's own node of it says, resolved.
         write_results: is called at the sweep's end with its folder, and writes the table of its results there.
+        warm_up: is called in the process that jobs are forks of, to import what they will need; it can be pickled.
 
     Raises:
         SweepError: a setting makes no sense, or the folder can't be this sweep's.
@@ -47,7 +49,7 @@ def make_sweep(
     if isinstance(raw, dict) and "${" in str(raw.get("devices_per_job")):
         plain["devices_per_job"] = raw["devices_per_job"]
     program = Program(task_function=task_function, hydra_context=hydra_context)
-    sweep = LocalSweep(program, master, checked(plain), write_results)
+    sweep = LocalSweep(program, master, checked(plain), write_results, warm_up)
     sweep.prepare_folder()
     sweep.prepare_jobs()
     return sweep
@@ -64,11 +66,12 @@ class LocalSweep(Sweep):
         master: Any,
         settings: LitLocalSettings,
         write_results: Callable[[Path], object] | None = None,
+        warm_up: Callable[[], object] | None = None,
     ) -> None:
         super().__init__(program, master, settings, write_results)
         self._devices = _devices(settings)
         self._token = uuid.uuid4().hex
-        self._helpers = Helpers(program, settings, self._folder)
+        self._helpers = Helpers(program, settings, self._folder, warm_up)
         weakref.finalize(self, self._helpers.close)  # a sweep that came to nothing
 
     def prepare_jobs(self) -> None:

@@ -38,21 +38,16 @@ class RandomState:
     """The seed and the state, for a process that is no fork."""
 
     @classmethod
-    def of_this_process(cls, python: Any = None) -> RandomState:
-        """Look at the three generators.
-
-        Args:
-            python: `random.getstate()` of the process that this is a fork of, which has forgotten it.
-        """
-        python = python or random.getstate()
+    def of_this_process(cls) -> RandomState:
+        """Look at the three generators."""
         by_lightning = "PL_GLOBAL_SEED" in os.environ
         seeded = {name for name, is_seeded in (("torch", _torch_is_seeded), ("numpy", _numpy_is_seeded)) if is_seeded()}
-        if by_lightning or _python_is_seeded(python, seeded):
+        if by_lightning or _python_is_seeded(seeded):
             seeded.add("random")
         torch: Any = sys.modules.get("torch")
         return cls(
             seeded=frozenset(seeded),
-            python=python,
+            python=random.getstate(),
             numpy=sys.modules["numpy"].random.get_state() if "numpy" in seeded else None,
             torch=(torch.initial_seed(), bytes(torch.get_rng_state().tolist())) if "torch" in seeded else None,
         )
@@ -115,21 +110,21 @@ def _numpy_is_seeded() -> bool:
     return getattr(generator, "seed_seq", "unknown") is None
 
 
-def _python_is_seeded(state: Any, others: set[str]) -> bool:
+def _python_is_seeded(others: set[str]) -> bool:
     """`random` keeps no sign of having been seeded.
 
     It was if its state is that of the seed that torch was given, or if the app's modules call `random.seed` while they
     are imported. Inside of functions such a call counts if it may have been one that seeded the others as well.
     """
     torch: Any = sys.modules.get("torch")
-    if "torch" in others and torch is not None and _is_state_of(state, torch.initial_seed()):
+    if "torch" in others and torch is not None and _is_state_of(torch.initial_seed()):
         return True
     return any(_calls_random_seed(tree, inside=bool(others)) for tree in _sources_of_app())
 
 
-def _is_state_of(state: Any, seed: int) -> bool:
+def _is_state_of(seed: int) -> bool:
     """Tell whether `random` was seeded so, and little drawn since."""
-    _, now, _ = state
+    _, now, _ = random.getstate()
     other = random.Random(seed)
     for _ in range(_DRAWS):
         if other.getstate()[1][:-1] == now[:-1]:
@@ -179,13 +174,16 @@ def _sources_of_app() -> Iterator[ast.Module]:
                 continue
 
 
-_INSTALLED: Final = ("site-packages", "dist-packages", os.path.dirname(os.__file__))
+_STANDARD_LIBRARY: Final = os.path.dirname(os.__file__)
 
 
 def own_file(module: ModuleType) -> str | None:
     """Return the source file of a module of the app's own; None for what is installed, and for this package."""
     file = getattr(module, "__file__", None)
-    name = getattr(module, "__name__", "")
-    if not isinstance(file, str) or not file.endswith(".py") or name.startswith(("lit_hydra_bridge", "hydra_plugins")):
+    # The most frequent reason first: there are thousands of modules, and a sweep's first job waits for this.
+    if not isinstance(file, str) or "site-packages" in file or "dist-packages" in file:
         return None
-    return None if any(place in file for place in _INSTALLED) else file
+    if file.startswith(_STANDARD_LIBRARY) or not file.endswith(".py"):
+        return None
+    name = getattr(module, "__name__", "")
+    return None if name.startswith(("lit_hydra_bridge", "hydra_plugins")) else file
