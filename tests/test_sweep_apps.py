@@ -1046,3 +1046,28 @@ def test_an_app_may_bring_plugins_of_its_own(method: str, tmp_path: Path) -> Non
     app = write(tmp_path, Shape({**script(body=body), "hydra_plugins/own/__init__.py": plugin}))
     sweep = app.sweep(LOCAL, *local(method), arguments=("lr=1,2",))
     assert sweep.lines("SAID") == ["SAID [1, 1, 1]"] * 2
+
+
+@each_method
+def test_jobs_see_what_their_sweeper_has_set(method: str, tmp_path: Path) -> None:
+    sweeper = """
+        import os
+
+        from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+
+        class Setting(BasicSweeper):
+            def validate_batch_is_legal(self, batch):
+                os.environ["BATCH"] = str(int(os.environ.get("BATCH", "0")) + 1)
+                os.environ.pop("GONE", None)
+                return super().validate_batch_is_legal(batch)
+        """
+    body = """
+        def main(cfg):
+            print("SAID", os.environ["BATCH"], "GONE" in os.environ)
+        """
+    files = {**script("import os", body), "hydra_plugins/own/__init__.py": sweeper}
+    app = write(tmp_path, Shape(files, env={"GONE": "not yet"}))
+    chosen = ("hydra.sweeper._target_=hydra_plugins.own.Setting", "hydra.sweeper.max_batch_size=1")
+    for launcher in (("hydra/launcher=basic",), (LOCAL, *local(method))):
+        sweep = app.sweep(*launcher, *chosen, arguments=("lr=1,2",))
+        assert sweep.lines("SAID") == ["SAID 1 False", "SAID 2 False"]

@@ -14,6 +14,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, Final, Protocol
 
 from lit_hydra_bridge.errors import SweepError
@@ -73,6 +74,7 @@ class _Server:
         raise NotImplementedError
 
     def _prepare(self) -> None:
+        self._born_with = dict(os.environ)
         mine, its = socket.socketpair()
         try:
             with its:
@@ -116,6 +118,7 @@ class _Server:
         return SweepError(f"{self.called} did not start ({type(error).__name__}: {error})")
 
     def start(self, spec: worker.JobSpec, config: Any, connection: socket.socket, token: str) -> int:
+        spec = replace(spec, environment={**self._environment_since(), **spec.environment})
         job = {"do": "job", "job": fresh.pack_job(spec, config)}
         marks = Marks(set(), token.encode(), socket_name(connection.fileno()))
         for _ in range(_MOST_SERVERS_PER_JOB):
@@ -131,6 +134,11 @@ class _Server:
             self._jobs[pid] = marks
             return pid
         raise SweepError(f"{self.called} dies whenever it starts a job; try hydra.launcher.start_method=spawn")
+
+    def _environment_since(self) -> dict[str, str | None]:
+        """What this process has set since, or a sweeper in it: a job of Hydra's basic launcher would see that."""
+        names = {name for name, _ in self._born_with.items() ^ os.environ.items()}
+        return {name: os.environ.get(name) for name in names}
 
     def start_rank(self, family: int, request: dict[str, Any], token: str) -> int | None:
         if family not in self._jobs or not os.path.exists(request["config"]):
