@@ -408,7 +408,7 @@ def sweeps(draw: st.DrawFn) -> list[tuple[str, ...]]:
 
 
 # To look for a shorter example would take minutes.
-@settings(max_examples=25, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate))
+@settings(max_examples=12, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate))
 @given(sweeps())
 @example([(f"schema.count={count}", f"optim.lr={lr}") for count in (4, 5, 6) for lr in (0.5, 1)])
 @example([(f"model.width={value}", f"model={model}") for model in "ab" for value in range(4)])
