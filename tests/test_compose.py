@@ -364,36 +364,34 @@ def test_whatever_the_jobs_before_it_were(
             assert_same(world.as_job(frozen, *overrides), world.by_hydra(*overrides))
 
 
-settings_of_jobs = {
-    "optim.lr": st.sampled_from(
-        ["0.5", "1", "1e-3", "-2.5", "nan", "null", "true", "'1'", "${layers}", "[1,2]", "{a: 1}"]
-    ),
-    "nothing": st.sampled_from(["5", "word", "'a b'", "???", "'${once}'", "0x", "1_0"]),
-    "todo": st.sampled_from(["done", "1", "2", "f(1)"]),
-    "model": st.sampled_from(["a", "b", "c", "unknown"]),
-    "model.width": st.sampled_from(["8", "16", "'x'", "${optim.lr}"]),
-    "schema.count": st.sampled_from(["4", "5", "word", "1.5"]),
-    "schema.color": st.sampled_from(["RED", "BLUE", "GREEN", "1"]),
-    "schema.maybe": st.sampled_from(["4", "null", "word"]),
-    "schema.either": st.sampled_from(["4", "word", "[1]"]),
-    "schema.where": st.sampled_from(["/x", "y"]),
-    "schema.raw": st.sampled_from(["x", "y"]),
-    "schema.anything": st.sampled_from(["1", "2", "x", "[1]"]),
-    "schema.names": st.sampled_from(["{a: 4}", "{a: 5}"]),
-    "schema.names.a": st.sampled_from(["4", "5"]),
-    "schema.part": st.sampled_from(["{size: 3}", "null"]),
-    "schema.part.size": st.sampled_from(["4", "5"]),
-    "layers.0": st.sampled_from(["4", "5"]),
-    "layers[1]": st.sampled_from(["4", "5"]),
-    "layers": st.sampled_from(["4", "5", "[6]"]),
-    "stages.0.steps": st.sampled_from(["4", "5"]),
-    "twice": st.sampled_from(["4", "5"]),
-    "here": st.sampled_from(["4", "5"]),
-    "+new": st.sampled_from(["4", "5"]),
-    "++new.deep": st.sampled_from(["4", "5"]),
-    "~todo": st.sampled_from(["done"]),
-    "hydra.job.name": st.sampled_from(["one", "two"]),
-    "hydra.job.config.override_dirname.item_sep": st.sampled_from([";", "+"]),
+SETTINGS = {
+    "optim.lr": ["0.5", "1", "1e-3", "-2.5", "nan", "null", "true", "'1'", "${layers}", "[1,2]", "{a: 1}"],
+    "nothing": ["5", "word", "'a b'", "???", "'${once}'", "0x", "1_0"],
+    "todo": ["done", "1", "2", "f(1)"],
+    "model": ["a", "b", "c", "unknown"],
+    "model.width": ["8", "16", "'x'", "${optim.lr}"],
+    "schema.count": ["4", "5", "word", "1.5"],
+    "schema.color": ["RED", "BLUE", "GREEN", "1"],
+    "schema.maybe": ["4", "null", "word"],
+    "schema.either": ["4", "word", "[1]"],
+    "schema.where": ["/x", "y"],
+    "schema.raw": ["x", "y"],
+    "schema.anything": ["1", "2", "x", "[1]"],
+    "schema.names": ["{a: 4}", "{a: 5}"],
+    "schema.names.a": ["4", "5"],
+    "schema.part": ["{size: 3}", "null"],
+    "schema.part.size": ["4", "5"],
+    "layers.0": ["4", "5"],
+    "layers[1]": ["4", "5"],
+    "layers": ["4", "5", "[6]"],
+    "stages.0.steps": ["4", "5"],
+    "twice": ["4", "5"],
+    "here": ["4", "5"],
+    "+new": ["4", "5"],
+    "++new.deep": ["4", "5"],
+    "~todo": ["done"],
+    "hydra.job.name": ["one", "two"],
+    "hydra.job.config.override_dirname.item_sep": [";", "+"],
 }
 """By key, values of which each job of a sweep has another one, good or bad."""
 
@@ -401,8 +399,8 @@ settings_of_jobs = {
 @st.composite
 def sweeps(draw: st.DrawFn) -> list[tuple[str, ...]]:
     """Jobs that set the same, in the same order, each to values of its own; most of these are alike."""
-    keys = draw(st.lists(st.sampled_from(sorted(settings_of_jobs)), min_size=1, max_size=3))
-    values = [draw(st.lists(settings_of_jobs[key], min_size=1, max_size=2, unique=True)) for key in keys]
+    keys = draw(st.lists(st.sampled_from(sorted(SETTINGS)), min_size=1, max_size=3))
+    values = [draw(st.lists(st.sampled_from(SETTINGS[key]), min_size=1, max_size=2, unique=True)) for key in keys]
     jobs = draw(st.lists(st.tuples(*map(st.sampled_from, values)), min_size=3, max_size=6))
     return [tuple(f"{key}={value}" for key, value in zip(keys, job, strict=True)) for job in jobs]
 
@@ -433,7 +431,8 @@ def test_jobs_that_differ_in_values_alone(world: World, jobs: list[tuple[str, ..
 
 def test_hydra_composes_two_of_those_that_differ_in_values_alone(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     frozen = FrozenConfigs(world.loader())
-    alike = [("model=b", f"optim.lr={value}", "+seed=3", f"schema.color={color}") for value, color in PAIRS]
+    pairs = [("0.1", "RED"), ("0.2", "BLUE"), ("0.3", "RED"), ("1e-4", "BLUE")]
+    alike = [("model=b", f"optim.lr={value}", "+seed=3", f"schema.color={color}") for value, color in pairs]
     expected = [world.by_hydra(*overrides) for overrides in alike]
     for overrides in alike[:2]:
         world.as_checked(frozen, *overrides)
@@ -442,9 +441,6 @@ def test_hydra_composes_two_of_those_that_differ_in_values_alone(world: World, m
         assert_same(world.as_checked(frozen, *overrides), its)
     for overrides, its in zip(alike, expected, strict=True):
         assert_same(world.as_job(frozen, *overrides), its)
-
-
-PAIRS = [("0.1", "RED"), ("0.2", "BLUE"), ("0.3", "RED"), ("1e-4", "BLUE")]
 
 
 def test_what_comes_from_this_process_is_looked_at_for_each_job(

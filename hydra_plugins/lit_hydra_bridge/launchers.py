@@ -64,10 +64,10 @@ class LitLocalLauncher(Launcher):  # type: ignore[misc]
             raise LauncherError(str(error)) from None
 
     def _make(self, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> Sweep:
-        from lit_hydra_bridge.record.factories import prepare
+        from lit_hydra_bridge.record.factories import import_recorders
         from lit_hydra_bridge.sweep.local_sweep import make_sweep
 
-        return make_sweep(hydra_context, task_function, config, self._given, _write_results, prepare)
+        return make_sweep(hydra_context, task_function, config, self._given, _write_results, import_recorders)
 
 
 class LitSlurmLauncher(LitLocalLauncher):

@@ -13,6 +13,11 @@ from typing import Any, Final
 
 from lit_hydra_bridge.switch import is_on
 
+_RECORDERS: Final = {
+    "lightning.pytorch": "lit_hydra_bridge.record.callback_lightning",
+    "pytorch_lightning": "lit_hydra_bridge.record.callback_pytorch_lightning",
+}
+
 
 def lightning_callbacks() -> list[Any]:
     """Entry point of `lightning.pytorch.callbacks_factory`."""
@@ -24,17 +29,11 @@ def pytorch_lightning_callbacks() -> list[Any]:
     return _callbacks("pytorch_lightning")
 
 
-def prepare() -> None:
+def import_recorders() -> None:
     """Import what the Trainers of this process will need, so that its forks have it."""
     for package, recorder_module in _RECORDERS.items():
         if package in sys.modules and is_on():
             import_module(recorder_module)
-
-
-_RECORDERS: Final = {
-    "lightning.pytorch": "lit_hydra_bridge.record.callback_lightning",
-    "pytorch_lightning": "lit_hydra_bridge.record.callback_pytorch_lightning",
-}
 
 
 def _callbacks(package: str) -> list[Any]:

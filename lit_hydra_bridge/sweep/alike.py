@@ -37,9 +37,9 @@ class _Job:
 class _Kind:
     """What is known of jobs of a kind."""
 
-    first: _Job
+    values: dict[str, Any]
     config: Any
-    """Of the first job."""
+    """Both of the first job."""
     tried: set[str] = field(default_factory=set)
     """Keys with other values of which a job's config was made as Hydra has composed it."""
     is_alike: bool = True
@@ -48,7 +48,7 @@ class _Kind:
     def changed(self, job: _Job) -> set[str]:
         """Return the keys that have other values than in the first job."""
         # Compared as they are written: 1, 1.0 and true are equal otherwise, and nan is not.
-        return {key for key, value in job.values.items() if repr(value) != repr(self.first.values[key])}
+        return {key for key, value in job.values.items() if repr(value) != repr(self.values[key])}
 
 
 class AlikeConfigs:
@@ -93,7 +93,7 @@ class AlikeConfigs:
     def _keep(self, job: _Job, config: Any) -> None:
         while len(self._kinds) >= _MOST_KINDS:
             del self._kinds[next(iter(self._kinds))]
-        self._kinds[job.kind] = _Kind(job, copy.deepcopy(config))
+        self._kinds[job.kind] = _Kind(job.values, copy.deepcopy(config))
 
     def _read(self, master: Any, overrides: list[str]) -> _Job:
         """Read a job's overrides as Hydra does.

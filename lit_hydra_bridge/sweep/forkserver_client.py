@@ -11,7 +11,6 @@ import select
 import signal
 import socket
 import subprocess
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -22,14 +21,13 @@ from lit_hydra_bridge.sweep import fresh, worker
 from lit_hydra_bridge.sweep.forkserver import Channel, LiveApp, serve
 from lit_hydra_bridge.sweep.job_environment import THREADS
 from lit_hydra_bridge.sweep.machine import python
-from lit_hydra_bridge.sweep.nursery import Ended, forked, socket_name
+from lit_hydra_bridge.sweep.nursery import Ended, Fork, forked, socket_name
 from lit_hydra_bridge.sweep.probe import why_not_try
 from lit_hydra_bridge.sweep.program import Program, pack
 from lit_hydra_bridge.sweep.reaper import Marks, end
 
 _SERVER_READY_S: Final = 300.0
 _MOST_SERVERS_PER_JOB: Final = 2
-_POLL_S: Final = 0.002
 
 
 class _Process(Protocol):
@@ -48,8 +46,7 @@ class _Server:
     """Jobs are forks of another process, which prepares for it beside this one.
 
     Args:
-        prepare: what it is told first.
-        warm_up: it calls this after that, to import what jobs will need.
+        prepare: what it is told first; `warm_up` in it is called there, to import what jobs will need.
 
     Raises:
         SweepError: it can't be started.
@@ -59,8 +56,8 @@ class _Server:
     called = "the forkserver"
     unsafe = "the forkserver can't be forked: {}"
 
-    def __init__(self, prepare: dict[str, Any], warm_up: Callable[[], object] | None) -> None:
-        self._prepare_with = {"do": "prepare", "warm_up": warm_up, **prepare}
+    def __init__(self, prepare: dict[str, Any]) -> None:
+        self._prepare_with = {"do": "prepare", **prepare}
         self._threads = 0
         self._ended: list[Ended] = []
         self._started: dict[int, int | str] = {}
@@ -254,7 +251,7 @@ class ForkServer(_Server):
     ) -> None:
         self._mark = mark
         self._environment = {**os.environ, **dict.fromkeys(THREADS, str(threads))}
-        super().__init__({"preload": preload, "program": pickle.dumps(pack(program))}, warm_up)
+        super().__init__({"warm_up": warm_up, "preload": preload, "program": pickle.dumps(pack(program))})
 
     def _start_process(self, its: socket.socket, mine: socket.socket) -> _Process:
         return subprocess.Popen(
@@ -292,7 +289,7 @@ class Forks(_Server):
         if why := why_not_try():
             raise UnsafeForkError(why)
         self._app, self._leave_parent = LiveApp(program), leave_parent
-        super().__init__({}, warm_up)
+        super().__init__({"warm_up": warm_up})
 
     def _start_process(self, its: socket.socket, mine: socket.socket) -> _Process:
         def run() -> int:
@@ -303,33 +300,4 @@ class Forks(_Server):
             return 0
 
         launcher = os.getpid()
-        return _Fork(forked(run))
-
-
-class _Fork:
-    """A forked process, to be waited for as one of `subprocess`."""
-
-    def __init__(self, pid: int) -> None:
-        self._pid = pid
-
-    def kill(self) -> None:
-        with suppress(OSError):
-            os.kill(self._pid, signal.SIGKILL)
-
-    def wait(self, timeout: float | None = None) -> int:
-        """Return its exit status, as of `subprocess`.
-
-        Raises:
-            subprocess.TimeoutExpired: it has not ended by then.
-        """
-        deadline = None if timeout is None else time.monotonic() + timeout
-        while True:
-            try:
-                found, status = os.waitpid(self._pid, os.WNOHANG)
-            except ChildProcessError:
-                return 0
-            if found:
-                return os.waitstatus_to_exitcode(status)
-            if deadline is not None and time.monotonic() > deadline:
-                raise subprocess.TimeoutExpired("a fork", timeout or 0)
-            time.sleep(_POLL_S)
+        return Fork(forked(run))

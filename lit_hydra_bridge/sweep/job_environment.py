@@ -102,7 +102,6 @@ class ThreadedLibraries:
 
     Forks inherit the limit. To set it in each fork would cost the fork a tenth of a second: OpenBLAS starts its threads
     when it is told how many to use, and they spin before they sleep.
-
     """
 
     def __init__(self) -> None:

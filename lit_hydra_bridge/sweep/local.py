@@ -16,12 +16,9 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
 from typing import Any, Protocol
 
-from lit_hydra_bridge.errors import SweepError
 from lit_hydra_bridge.sweep import fresh, worker
-from lit_hydra_bridge.sweep.forkserver_client import Forks, ForkServer, UnsafeForkError
 from lit_hydra_bridge.sweep.machine import python
 from lit_hydra_bridge.sweep.nursery import Ended, Nursery
 from lit_hydra_bridge.sweep.program import Program, pack
@@ -115,58 +112,3 @@ def libraries() -> list[str]:
         if ("site-packages" in file or "dist-packages" in file) and "__mp_main__" not in name and name != "__main__":
             found.append(name)
     return found
-
-
-def make_starter(
-    program: Program,
-    settings: Any,
-    forks: Callable[[], Forks],
-    *,
-    threads: int,
-    mark: int,
-    warm_up: Callable[[], object] | None,
-    say: Callable[[str], None],
-) -> Starter:
-    """Return the way to start jobs that was asked for, or the first that is proven safe.
-
-    Args:
-        program: the app.
-        settings: the launcher's.
-        forks: makes the process that jobs are to be forks of, or gives the one that was made before.
-        threads: the thread budget of each job.
-        mark: a file descriptor that all forks must have, to be known by.
-        warm_up: called in the process that jobs are forks of, to import what they will need.
-        say: told why a faster way was not taken.
-
-    Raises:
-        SweepError: the way that was asked for is not safe, or not possible.
-    """
-    wanted = settings.start_method
-    if may_fork(settings):
-        try:
-            return _begun(forks(), threads)
-        except UnsafeForkError as why:
-            if wanted == "fork":
-                raise SweepError(
-                    f"hydra.launcher.start_method=fork is not safe here: {why}; leave it at auto"
-                ) from None
-            say(f"jobs are not forked from this process: {why}")
-    if wanted in ("auto", "forkserver"):
-        try:
-            preload = libraries() if settings.preload == "auto" else list(settings.preload)
-            return _begun(ForkServer(program, preload, threads, mark, warm_up), threads)
-        except SweepError as error:
-            if wanted == "forkserver":
-                raise
-            say(f"jobs are started from scratch: {error}")
-    return Spawns(program)
-
-
-def may_fork(settings: Any) -> bool:
-    """Tell whether jobs may be forks of the launcher, as far as its settings are concerned."""
-    return settings.start_method in ("auto", "fork")
-
-
-def _begun(server: Forks | ForkServer, threads: int) -> Starter:
-    server.begin(threads)
-    return server

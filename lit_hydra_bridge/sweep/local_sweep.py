@@ -13,7 +13,7 @@ from typing import Any
 from lit_hydra_bridge.errors import SweepSettingsError
 from lit_hydra_bridge.sweep import job_environment, machine
 from lit_hydra_bridge.sweep.batch import Batch
-from lit_hydra_bridge.sweep.helpers import Helpers
+from lit_hydra_bridge.sweep.job_processes import JobProcesses
 from lit_hydra_bridge.sweep.launch import Job, Sweep, log, plain_settings
 from lit_hydra_bridge.sweep.program import Program
 from lit_hydra_bridge.sweep.settings import LitLocalSettings, checked, needed_devices
@@ -71,16 +71,16 @@ class LocalSweep(Sweep):
         super().__init__(program, master, settings, write_results)
         self._devices = _devices(settings)
         self._token = uuid.uuid4().hex
-        self._helpers = Helpers(program, settings, self._folder, warm_up)
-        weakref.finalize(self, self._helpers.close)  # a sweep that came to nothing
+        self._processes = JobProcesses(program, settings, self._folder, warm_up)
+        weakref.finalize(self, self._processes.close)  # a sweep that came to nothing
 
     def prepare_jobs(self) -> None:
         """Begin with what takes its time, beside the sweeper, which composes the config of every job."""
         self._configure_log()  # as it is where Hydra's basic launcher runs a job
-        self._helpers.prepare()
+        self._processes.prepare()
 
     def close(self, *, all_is_well: bool = True) -> None:
-        self._helpers.close(all_is_well=all_is_well)
+        self._processes.close(all_is_well=all_is_well)
         super().close()
 
     def _device_count(self) -> int:
@@ -92,7 +92,7 @@ class LocalSweep(Sweep):
             from lit_hydra_bridge.sweep.slurm.cancel import refuse_if_alive
 
             refuse_if_alive(self._folder)
-        self._helpers.watch(self._token)
+        self._processes.watch(self._token)
 
     def _run_batch(self, jobs: list[Job]) -> Batch:
         pool = self._pool(len(jobs))
@@ -101,7 +101,7 @@ class LocalSweep(Sweep):
         log.info(f"Launching {len(jobs)} jobs locally, {min(pool.n_jobs, len(jobs))} at a time, in {self._folder.path}")
         with ExitStack() as stack:
             signals = stack.enter_context(Signals())
-            starter = stack.enter_context(self._helpers.starter(pool.threads))
+            starter = stack.enter_context(self._processes.starter(pool.threads))
             shown.begin(jobs, pool.n_jobs)
             stack.callback(shown.end)
             batch = Batch(
@@ -111,7 +111,7 @@ class LocalSweep(Sweep):
                 planner=planner,
                 pool=pool,
                 starter=starter,
-                reaper=self._helpers.reaper,
+                reaper=self._processes.reaper,
                 shown=shown,
                 token=self._token,
                 masks=machine.mask_names(os.environ) if self._devices or self._hides_devices() else [],

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -27,6 +28,7 @@ from lit_hydra_bridge.sweep.reaper import has_open, has_token
 NATURAL_S: Final = 2.0
 TERM_S: Final = 3.0
 KILL_S: Final = 2.0
+_FORK_POLL_S: Final = 0.002
 POLL_S: Final = 0.05
 _PR_SET_CHILD_SUBREAPER: Final = 36
 """How often to look where nothing tells by itself."""
@@ -195,6 +197,35 @@ def forked(run: Callable[[], int]) -> int:
     if pid == 0:
         _run_in_child(run)
     return pid
+
+
+class Fork:
+    """A forked process, to be waited for as one of `subprocess`."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+
+    def kill(self) -> None:
+        with suppress(OSError):
+            os.kill(self._pid, signal.SIGKILL)
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Return its exit status, as of `subprocess`.
+
+        Raises:
+            subprocess.TimeoutExpired: it has not ended by then.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            try:
+                found, status = os.waitpid(self._pid, os.WNOHANG)
+            except ChildProcessError:
+                return 0
+            if found:
+                return os.waitstatus_to_exitcode(status)
+            if deadline is not None and time.monotonic() > deadline:
+                raise subprocess.TimeoutExpired("a fork", timeout or 0)
+            time.sleep(_FORK_POLL_S)
 
 
 def _run_in_child(run: Callable[[], int]) -> NoReturn:

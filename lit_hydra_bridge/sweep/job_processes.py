@@ -1,7 +1,7 @@
-"""The processes that a sweep on this machine has beside its jobs, the same for all its batches.
+"""What starts the jobs of a sweep on this machine, and what ends them should the launcher die; for all its batches.
 
-the starter   makes the jobs (local.py)
-the reaper    ends them, should the launcher die (reaping.py)
+the starter   makes the jobs' processes in the way that was asked for, or the first that is proven safe (local.py)
+the reaper    outlives the launcher (reaping.py)
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from typing import Any
 
 from lit_hydra_bridge.errors import SweepError
 from lit_hydra_bridge.sweep.folder import SweepFolder
-from lit_hydra_bridge.sweep.forkserver_client import Forks
-from lit_hydra_bridge.sweep.local import Starter, make_starter, may_fork
+from lit_hydra_bridge.sweep.forkserver_client import Forks, ForkServer, UnsafeForkError
+from lit_hydra_bridge.sweep.local import Spawns, Starter, libraries
 from lit_hydra_bridge.sweep.program import Program
 from lit_hydra_bridge.sweep.reaping import Reaper
 
 log = logging.getLogger(__name__)
 
 
-class Helpers:
-    """Makes them when they are needed, or before, and ends them together.
+class JobProcesses:
+    """Makes both when they are needed, or before, and ends them together.
 
     Args:
         program: the app.
@@ -41,7 +41,7 @@ class Helpers:
 
     def prepare(self) -> None:
         """Start what takes its time, and will most likely be needed."""
-        if may_fork(self._settings):
+        if self._may_fork:
             with suppress(SweepError):  # tried again, and told, when jobs are to be started
                 self._prepared = self._forks()
 
@@ -70,15 +70,7 @@ class Helpers:
         Raises:
             SweepError: the start method that was asked for is not safe, or not possible.
         """
-        starter = self._starter or make_starter(
-            self._program,
-            self._settings,
-            self._forks,
-            threads=threads,
-            mark=self.reaper.reading,
-            warm_up=self._warm_up,
-            say=log.info,
-        )
+        starter = self._starter or self._first_safe(threads)
         if starter.name == "spawn":  # others have prepared what is good for all batches
             with closing(starter):
                 yield starter
@@ -99,6 +91,34 @@ class Helpers:
             self._reaper.close(all_is_well=all_is_well)
         self._starter = self._prepared = self._reaper = None
 
+    @property
+    def _may_fork(self) -> bool:
+        return self._settings.start_method in ("auto", "fork")
+
+    def _first_safe(self, threads: int) -> Starter:
+        wanted = self._settings.start_method
+        if self._may_fork:
+            try:
+                return _begun(self._forks(), threads)
+            except UnsafeForkError as why:
+                if wanted == "fork":
+                    raise SweepError(
+                        f"hydra.launcher.start_method=fork is not safe here: {why}; leave it at auto"
+                    ) from None
+                log.info(f"jobs are not forked from this process: {why}")
+        if wanted in ("auto", "forkserver"):
+            try:
+                return _begun(self._forkserver(threads), threads)
+            except SweepError as error:
+                if wanted == "forkserver":
+                    raise
+                log.info(f"jobs are started from scratch: {error}")
+        return Spawns(self._program)
+
+    def _forkserver(self, threads: int) -> ForkServer:
+        preload = libraries() if self._settings.preload == "auto" else list(self._settings.preload)
+        return ForkServer(self._program, preload, threads, self.reaper.reading, self._warm_up)
+
     def _forks(self) -> Forks:
         reaper, folder = self.reaper, self._folder  # there before the fork, which has to have its pipe
 
@@ -109,3 +129,8 @@ class Helpers:
 
         prepared, self._prepared = self._prepared, None
         return prepared or Forks(self._program, leave, self._warm_up)
+
+
+def _begun(server: Forks | ForkServer, threads: int) -> Starter:
+    server.begin(threads)
+    return server
