@@ -54,6 +54,8 @@ setup(
             "hydra-submitit-launcher",
             "hydra-zen",
             "hypothesis",
+            # Checks records against docs/record.schema.json.
+            "jsonschema",
             "mypy",
             "pillow",
             # Drives Debian's Chromium over its own protocol; it brings its driver along and downloads nothing.

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from lit_hydra_bridge import check, read_record
+from lit_hydra_bridge.record.record_json import json_of
 from lit_hydra_bridge.record.run_record import RECORD_KEY
 from lit_hydra_bridge.reload.check.line import Line
 from lit_hydra_bridge.reload.lineage import lineage_of
@@ -65,7 +66,7 @@ def altered(app: App, tmp_path: Path) -> Callable[..., Path]:
                 node = node[int(step) if step.isdigit() else step]
             node[last] = value
         path = tmp_path / "altered.ckpt"
-        torch.save({RECORD_KEY: data}, path)
+        torch.save({RECORD_KEY: json_of(data)}, path)
         return path
 
     return alter
@@ -343,7 +344,7 @@ def hostile(path: Path, **changes: Any) -> Path:
         "gaps": [HOSTILE, f"config: {HOSTILE}"],
         **changes,
     }
-    torch.save({RECORD_KEY: data}, path)
+    torch.save({RECORD_KEY: json_of(data)}, path)
     return path
 
 

@@ -22,6 +22,7 @@ from omegaconf import OmegaConf
 from hydra_plugins.lit_hydra_bridge.checkpoint_source import LitCheckpointConfigSource
 from lit_hydra_bridge import load_config, read_record
 from lit_hydra_bridge.record import redaction
+from lit_hydra_bridge.record.record_json import json_of
 from lit_hydra_bridge.record.run_record import RECORD_KEY
 from lit_hydra_bridge.reload import source
 from tests.support import App
@@ -33,14 +34,14 @@ def save(path: Path, composed: str, resolved: dict[Any, Any] | None = None, unre
         plain: Any = OmegaConf.to_container(OmegaConf.create(composed), resolve=True)
         resolved = plain
     record = {
-        "schema_version": 1,
+        "schema_version": 2,
         "run_id": "1",
         "created": "2026-01-02T03:04:05+00:00",
         "config": {"composed": composed, "resolved": resolved, "unresolved": list(unresolved)},
         "entry": {"argv": [], "orig_argv": [], "cwd": "/", "python": ""},
         "environment": {"python": "3", "platform": "", "host": ""},
     }
-    torch.save({RECORD_KEY: record}, path)
+    torch.save({RECORD_KEY: json_of(record)}, path)
     return path
 
 

@@ -16,6 +16,7 @@ import yaml
 from lit_hydra_bridge import __version__, read_record
 from lit_hydra_bridge.cli import _COMMANDS
 from lit_hydra_bridge.cli.printing import one_line, printable
+from lit_hydra_bridge.record.record_json import json_of
 from lit_hydra_bridge.record.run_record import RECORD_KEY
 from tests.support import App, lit_hydra, on_terminal, run
 
@@ -46,7 +47,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def save(path: Path, **changes: Any) -> Path:
     """Save a checkpoint with a record of one's own."""
     data = {
-        "schema_version": 1,
+        "schema_version": 2,
         "run_id": "0123456789",
         "created": "2026-01-02T03:04:05+00:00",
         "config": {"composed": "a: 1\n", "resolved": {"a": 1}, "unresolved": [], "redacted": []},
@@ -54,7 +55,7 @@ def save(path: Path, **changes: Any) -> Path:
         "environment": {"python": "3.11", "platform": "Linux", "host": "box", "packages": {}},
         **changes,
     }
-    torch.save({RECORD_KEY: data}, path)
+    torch.save({RECORD_KEY: json_of(data)}, path)
     return path
 
 

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from lit_hydra_bridge import RunRecord, compare, read_record
 from lit_hydra_bridge.errors import CheckpointError, CheckpointNotFoundError
+from lit_hydra_bridge.record.record_json import record_text
 from lit_hydra_bridge.record.run_record import RECORD_KEY, ComposedConfig, HydraJob, SourceCode, Training
 from lit_hydra_bridge.reload.compare.comparison import Change, change_lines, config_changes
 from tests.support import App, lit_hydra, on_terminal, run
@@ -237,7 +238,7 @@ def test_metrics_alone_do_not_count_unless_asked_for(app: App, tmp_path: Path) -
     compared = compare(first, second)
     assert compared.metrics.changes and compared.same
     for name, record in (("a", first), ("b", second)):
-        torch.save({RECORD_KEY: record.to_dict()}, tmp_path / f"{name}.ckpt")
+        torch.save({RECORD_KEY: record_text(record)}, tmp_path / f"{name}.ckpt")
     assert lit_hydra("diff", "a.ckpt", "b.ckpt", cwd=tmp_path).returncode == 0
     assert lit_hydra("diff", "a.ckpt", "b.ckpt", "--only", "metrics", cwd=tmp_path, check=False).returncode == 1
 
@@ -357,7 +358,7 @@ def test_a_hostile_record_drives_no_terminal(app: App, tmp_path: Path) -> None:
         second, config=config, source=source, environment=environment, hydra=job, metrics={HOSTILE: 1.0}, run_id=HOSTILE
     )
     for name, record in (("a", first), ("b", second), ("c", replace(first, config=bomb))):
-        torch.save({RECORD_KEY: record.to_dict()}, tmp_path / f"{name}.ckpt")
+        torch.save({RECORD_KEY: record_text(record)}, tmp_path / f"{name}.ckpt")
     for arguments in (["a.ckpt", "b.ckpt", "--all"], ["b.ckpt", "c.ckpt"], ["a.ckpt", "b.ckpt", "--json"]):
         done = lit_hydra("diff", *arguments, cwd=tmp_path, check=False)
         assert (done.returncode, done.stderr) == (1, "")

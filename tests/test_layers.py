@@ -60,7 +60,16 @@ ALLOWED: dict[str, set[str]] = {
 # The record itself; and what is asked of here and now in the same words as it was asked then.
 SHARED_WITH_RELOAD = {
     f"{OURS}.record.{name}"
-    for name in ("run_record", "plain", "hydra_job", "source_code", "environment", "redaction", "kept_copies")
+    for name in (
+        "run_record",
+        "record_json",
+        "plain",
+        "hydra_job",
+        "source_code",
+        "environment",
+        "redaction",
+        "kept_copies",
+    )
 }
 
 

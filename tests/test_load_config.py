@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from lit_hydra_bridge import load_config, read_record
 from lit_hydra_bridge.errors import CheckpointError, ConfigKeyError, DamagedCheckpointError
+from lit_hydra_bridge.record.record_json import json_of
 from lit_hydra_bridge.record.run_record import RECORD_KEY
 from lit_hydra_bridge.reload.config import select
 from tests.support import App
@@ -109,14 +110,14 @@ def test_errors_are_those_of_reading(tmp_path: Path) -> None:
 
 def _saved(path: Path, composed: str, resolved: dict[Any, Any], unresolved: list[str] | None = None) -> Path:
     record = {
-        "schema_version": 1,
+        "schema_version": 2,
         "run_id": "1",
         "created": "2026-01-02T03:04:05+00:00",
         "config": {"composed": composed, "resolved": resolved, "unresolved": unresolved or []},
         "entry": {"argv": [], "orig_argv": [], "cwd": "/", "python": ""},
         "environment": {"python": "3", "platform": "", "host": ""},
     }
-    torch.save({RECORD_KEY: record}, path)
+    torch.save({RECORD_KEY: json_of(record)}, path)
     return path
 
 
@@ -180,7 +181,7 @@ def test_a_config_that_is_none_is_called_so(tmp_path: Path, composed: str, reaso
 
 def test_a_resolved_config_that_is_none_is_called_so(tmp_path: Path) -> None:
     path = _saved(tmp_path / "a.ckpt", "", {None: 1})
-    with pytest.raises(DamagedCheckpointError, match=r"can't be read|is not a record"):
+    with pytest.raises(DamagedCheckpointError, match=r"can't be read|malformed"):
         load_config(path, resolve=True)
 
 

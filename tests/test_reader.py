@@ -6,6 +6,7 @@ import collections
 import contextlib
 import functools
 import io
+import json
 import os
 import pickle
 import random
@@ -36,14 +37,14 @@ from lit_hydra_bridge.errors import (
     NoRecordError,
 )
 from lit_hydra_bridge.record.run_record import RECORD_KEY, RunRecord
-from lit_hydra_bridge.reload.inert_pickle import INERT, BadPickleError, read_pickle
+from lit_hydra_bridge.reload.pickle_entries import BadPickleError, entries
 from tests.support import App, run
 
 
 def record_data(**changes: Any) -> dict[str, Any]:
     """A record as it stands in a checkpoint; `changes` replaces its top-level entries."""
     data = {
-        "schema_version": 1,
+        "schema_version": 2,
         "run_id": "0123456789abcdef",
         "created": "2026-01-02T03:04:05+00:00",
         "config": {
@@ -56,6 +57,11 @@ def record_data(**changes: Any) -> dict[str, Any]:
         "environment": {"python": "3.11.0", "platform": "Linux", "host": "box", "packages": {"torch": "2.0"}},
     }
     return {**data, **changes}
+
+
+def stored(**changes: Any) -> str:
+    """The text that a checkpoint holds."""
+    return json.dumps(record_data(**changes))
 
 
 RECORD = RunRecord.from_dict(record_data())
@@ -145,7 +151,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("protocol", [0, 1, 2, 3, 4, 5])
 def test_reads_a_record_from_what_torch_saves_beside_any_object(tmp_path: Path, zipped: bool, protocol: int) -> None:
     path = tmp_path / "a.ckpt"
-    checkpoint = {**odd_objects(), RECORD_KEY: record_data(), "after": torch.ones(3)}
+    checkpoint = {**odd_objects(), RECORD_KEY: stored(), "after": torch.ones(3)}
     if protocol < 2:
         del checkpoint["slots"], checkpoint["list like"]  # Python can't pickle __slots__ with these
     torch.save(checkpoint, path, pickle_protocol=protocol, _use_new_zipfile_serialization=zipped)
@@ -157,17 +163,21 @@ def test_reads_what_lightning_saved(trained: Path) -> None:
     assert full.config.resolved["model"] == {"lr": 0.25, "decay": 0.25}
     assert full.hydra is not None and full.hydra.overrides == ["model.lr=0.25"]
     assert weights.run_id == full.run_id
-    assert full.to_dict() == torch.load(trained, weights_only=True)[RECORD_KEY]
+    checkpoint = torch.load(trained, weights_only=True)
+    assert next(iter(checkpoint)) == RECORD_KEY, "it comes first, so that nobody has to read on"
+    assert full.to_dict() == json.loads(checkpoint[RECORD_KEY])
+    assert full.checkpoint is not None and full.checkpoint.global_step == checkpoint["global_step"] == 4
+    assert not full.checkpoint.weights_only and weights.checkpoint is not None and weights.checkpoint.weights_only
 
 
 def test_reads_an_ordered_checkpoint(tmp_path: Path) -> None:
-    torch.save(collections.OrderedDict({"a": 1, RECORD_KEY: record_data()}), tmp_path / "a.ckpt")
+    torch.save(collections.OrderedDict({"a": 1, RECORD_KEY: stored()}), tmp_path / "a.ckpt")
     assert read_record(tmp_path / "a.ckpt") == RECORD
 
 
 def test_reads_a_zip_to_which_members_were_added_later(tmp_path: Path) -> None:
     path = tmp_path / "a.ckpt"
-    torch.save({RECORD_KEY: record_data(), "w": torch.ones(1000)}, path)
+    torch.save({RECORD_KEY: stored(), "w": torch.ones(1000)}, path)
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("config.yaml", "x: 1")
         archive.writestr("0/data.pkl", b"not a pickle")
@@ -177,20 +187,20 @@ def test_reads_a_zip_to_which_members_were_added_later(tmp_path: Path) -> None:
 
 
 def test_reads_a_zip_that_was_packed_again(tmp_path: Path) -> None:
-    data = pickle.dumps({RECORD_KEY: record_data()}, protocol=2)
+    data = pickle.dumps({RECORD_KEY: stored()}, protocol=2)
     assert read_record(write_zip(tmp_path / "a.ckpt", data, zipfile.ZIP_DEFLATED)) == RECORD
 
 
 @pytest.mark.parametrize("name", ["with space.ckpt", "epoch=0-step=2.ckpt", "Größe-重み.ckpt", "x#1%20?.ckpt", "-o"])
 @pytest.mark.parametrize("kind", [str, Path, os.fsencode])
 def test_reads_paths_of_any_name_and_type(tmp_path: Path, name: str, kind: Callable[[Any], Any]) -> None:
-    torch.save({RECORD_KEY: record_data()}, tmp_path / name)
+    torch.save({RECORD_KEY: stored()}, tmp_path / name)
     assert read_record(kind(tmp_path / name)) == RECORD
 
 
 def test_reads_urls(tmp_path: Path) -> None:
     path = tmp_path / "a b=1.ckpt"
-    torch.save({RECORD_KEY: record_data()}, path)
+    torch.save({RECORD_KEY: stored()}, path)
     memory = fsspec.filesystem("memory")
     memory.pipe("/reader/a.ckpt", path.read_bytes())
     try:
@@ -212,7 +222,7 @@ def test_reads_the_newest_checkpoint_of_a_runs_folder(tmp_path: Path) -> None:
     for age, name in enumerate(["checkpoints/last.ckpt", "b/newest but one.ckpt", "a.ckpt"]):
         path = tmp_path / "run" / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        torch.save({RECORD_KEY: record_data(run_id=name)}, path)
+        torch.save({RECORD_KEY: stored(run_id=name)}, path)
         os.utime(path, ns=(10**18 - age, 10**18 - age))
     (tmp_path / "run" / "newer.txt").write_text("no checkpoint")
     assert read_record(tmp_path / "run").run_id == "checkpoints/last.ckpt"
@@ -221,7 +231,7 @@ def test_reads_the_newest_checkpoint_of_a_runs_folder(tmp_path: Path) -> None:
 def test_reads_a_sharded_checkpoint(tmp_path: Path) -> None:
     folder = tmp_path / "run" / "epoch=0.ckpt"
     folder.mkdir(parents=True)
-    torch.save({RECORD_KEY: record_data()}, folder / "meta.pt")
+    torch.save({RECORD_KEY: stored()}, folder / "meta.pt")
     (folder / "__0_0.distcp").write_bytes(b"shard")
     assert read_record(folder) == read_record(tmp_path / "run") == RECORD
 
@@ -229,7 +239,7 @@ def test_reads_a_sharded_checkpoint(tmp_path: Path) -> None:
 def test_a_record_of_a_newer_version_is_read_as_far_as_it_is_known(tmp_path: Path) -> None:
     newer = record_data(schema_version=99, from_the_future={"x": [1]})
     newer["environment"] = {**newer["environment"], "gpu_serial": "A1"}
-    torch.save({RECORD_KEY: newer}, tmp_path / "a.ckpt")
+    torch.save({RECORD_KEY: json.dumps(newer)}, tmp_path / "a.ckpt")
     record = read_record(tmp_path / "a.ckpt")
     assert record.schema_version == 99
     assert record.environment == RECORD.environment
@@ -285,7 +295,7 @@ def test_the_cost_does_not_grow_with_the_weights(tmp_path: Path, zipped: bool) -
     costs = []
     for name, size in (("small", 1_000), ("large", 25_000_000)):
         path = tmp_path / f"{name}.ckpt"
-        checkpoint = {"w": torch.zeros(size), RECORD_KEY: record_data()}
+        checkpoint = {"w": torch.zeros(size), RECORD_KEY: stored()}
         torch.save(checkpoint, path, _use_new_zipfile_serialization=zipped)
         _CountingFile.read_bytes = 0
         assert read_record(f"counted://{path}") == RECORD
@@ -308,7 +318,7 @@ FOREIGN: dict[str, bytes] = {
     "yaml": b"model:\n  lr: 0.1\n",
     "gzip": b"\x1f\x8b\x08\x00" + bytes(100),
     "other pickle": pickle.dumps({"a": 1}),
-    "pickle of a record": pickle.dumps({RECORD_KEY: record_data()}),
+    "pickle of a record": pickle.dumps({RECORD_KEY: stored()}),
 }
 
 
@@ -342,14 +352,11 @@ def test_a_checkpoint_without_a_record_is_called_so(tmp_path: Path) -> None:
 @pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
 def test_a_checkpoint_cut_off_anywhere_is_called_damaged(tmp_path: Path, trained: Path, zipped: bool) -> None:
     path = tmp_path / "a.ckpt"
-    torch.save({RECORD_KEY: record_data(), "w": torch.ones(100)}, path, _use_new_zipfile_serialization=zipped)
+    torch.save({"w": torch.ones(100), RECORD_KEY: stored()}, path, _use_new_zipfile_serialization=zipped)
     whole = path.read_bytes()
-    weights = 0 if zipped else 500  # the weights come last in a legacy file, and nobody needs them here
-    lengths = {
-        *range(2, len(whole) - weights, 7),
-        *range(2, 40),
-        *range(len(whole) - weights - 40, len(whole) - weights),
-    }
+    # What follows the record in a legacy file, such as the weights, is not needed here.
+    end = len(whole) if zipped else whole.index(stored().encode()) + len(stored())
+    lengths = {*range(2, end, 7), *range(2, 40), *range(end - 40, end)}
     for keep in sorted(lengths):
         path.write_bytes(whole[:keep])
         with pytest.raises((DamagedCheckpointError, ForeignFileError) if keep < 30 else DamagedCheckpointError):
@@ -373,7 +380,7 @@ def test_a_path_that_no_file_has_is_one_clear_error(path: str) -> None:
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
 def test_a_file_without_permission_is_called_so(tmp_path: Path) -> None:
     path = tmp_path / "a.ckpt"
-    torch.save({RECORD_KEY: record_data()}, path)
+    torch.save({RECORD_KEY: stored()}, path)
     path.chmod(0)
     with pytest.raises(CheckpointError, match="can't be read: Permission denied"):
         read_record(path)
@@ -382,27 +389,35 @@ def test_a_file_without_permission_is_called_so(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "garbage, expected",
     [
-        (None, "should be a mapping, and is NoneType"),
-        ("text", "should be a mapping, and is str"),
-        ([1], "should be a mapping, and is list"),
-        ({}, "has no 'run_id'"),
-        (record_data(run_id=7), "run_id should be"),
-        (record_data(config=None), "config should be a mapping"),
-        (record_data(config={"composed": "", "resolved": {"a": {1, 2}}}), "resolved.a should be plain data"),
-        (record_data(config={"composed": "", "resolved": {"a": torch.ones(1)}}), "resolved.a should be plain data"),
-        (record_data(entry={"argv": "train.py"}), "entry.argv should be"),
-        (record_data(gaps=[True]), r"gaps\W0\W* should be"),
-        (record_data(run_id="x", gaps="y" * 10_000), "gaps should be"),
-        (record_data(created=10**2000), "is not a record"),
-        (functools.reduce(lambda inner, _: {"a": inner}, range(150), {}), "more than 100 levels"),  # type: ignore[arg-type, return-value]
+        (None, "expected JSON text"),
+        ([1], "expected JSON text"),
+        (record_data(), "expected JSON text"),
+        ("text", "not valid JSON"),
+        (stored()[:-2], "not valid JSON"),
+        (stored() + "x", "not valid JSON"),
+        ("[1]", "should be a mapping, and is list"),
+        ("{}", "has no 'run_id'"),
+        (stored(run_id=7), "run_id should be"),
+        (stored(config=None), "config should be a mapping"),
+        (stored(entry={"argv": "train.py"}), "entry.argv should be"),
+        (stored(gaps=[True]), r"gaps\W0\W* should be"),
+        (stored(run_id="x", gaps="y" * 10_000), "gaps should be"),
+        (stored(metrics={"loss": float("nan")}), "NaN, which JSON does not have"),
+        (stored(metrics={"loss": {"$float": "huge"}}), "unknown value"),
+        (stored(config={"composed": "", "resolved": {"$map": [[[1], 2]]}}), "unknown value"),
+        ("1" * 10_000, "not valid JSON|should be a mapping"),
+        ('{"a":' * 100_000, "not valid JSON"),
+        (stored(gaps=["x" * (9 << 20)]), "the limit is 8,388,608"),
     ],
+    ids=lambda value: repr(value)[:30],
 )
 def test_a_record_that_is_garbage_says_what_was_expected(tmp_path: Path, garbage: Any, expected: str) -> None:
     torch.save({RECORD_KEY: garbage}, tmp_path / "a.ckpt")
     with pytest.raises(DamagedCheckpointError, match=expected) as raised:
         read_record(tmp_path / "a.ckpt")
     message = str(raised.value)
-    assert "use another checkpoint" in message and len(message) < 700 + len(str(tmp_path))
+    assert "its record is malformed" in message and "use another checkpoint" in message
+    assert len(message) < 500 + len(str(tmp_path))
 
 
 # --- files that mean harm
@@ -447,7 +462,7 @@ class _Hashed:
 def test_a_harmful_object_beside_a_valid_record_does_nothing(tmp_path: Path, protocol: int) -> None:
     marker = tmp_path / "harmed"
     for name, harm in _harmful(marker):
-        path = write_zip(tmp_path / "a.ckpt", pickle.dumps({"x": harm, RECORD_KEY: record_data()}, protocol=protocol))
+        path = write_zip(tmp_path / "a.ckpt", pickle.dumps({"x": harm, RECORD_KEY: stored()}, protocol=protocol))
         assert read_record(path) == RECORD, name
         assert not marker.exists(), name
     # The same file does harm where it is believed; otherwise this test shows nothing.
@@ -459,7 +474,7 @@ def test_a_harmful_object_beside_a_valid_record_does_nothing(tmp_path: Path, pro
 def test_a_harmful_record_does_nothing(tmp_path: Path, protocol: int) -> None:
     marker = tmp_path / "harmed"
     for name, harm in _harmful(marker):
-        for data in (harm, record_data(run_id=harm), record_data(config={"composed": harm}), record_data(gaps=[harm])):
+        for data in (harm, [harm], {"run_id": harm}):
             path = write_zip(tmp_path / "a.ckpt", pickle.dumps({RECORD_KEY: data}, protocol=protocol))
             with pytest.raises(DamagedCheckpointError):
                 read_record(path)
@@ -511,7 +526,7 @@ HARM = sorted(_opcodes_of_harm(b""))
 def test_no_opcode_runs_anything_and_the_record_is_read(tmp_path: Path, name: str) -> None:
     marker = tmp_path / "harmed"
     harm = _opcodes_of_harm(f"touch {marker}".encode())[name]
-    record = pickle.dumps(record_data(), protocol=2)[2:-1]
+    record = pickle.dumps(stored(), protocol=2)[2:-1]
     key = b"X" + struct.pack("<I", len(RECORD_KEY)) + RECORD_KEY.encode()
     path = write_zip(tmp_path / "a.ckpt", b"\x80\x02}(X\x01\x00\x00\x00x" + harm + key + record + b"u.")
     assert read_record(path) == RECORD
@@ -524,16 +539,33 @@ def test_no_opcode_runs_anything_and_the_record_is_read(tmp_path: Path, name: st
     assert not marker.exists()
 
 
-def test_only_plain_data_is_ever_built(tmp_path: Path) -> None:
-    def types(value: Any) -> set[type]:
-        below = [*value, *value.values()] if isinstance(value, dict) else value if isinstance(value, list) else []
-        return {type(value)}.union(*map(types, below))
-
-    for protocol in (2, 4, 5):
-        read, _ = read_pickle(pickle.dumps({**odd_objects(), "w": 1}, protocol=protocol))
-        assert types(read) <= {dict, list, str, int, float, bool, type(None), type(INERT)}
-        assert read["numbers"][:3] == [2**70, -(2**70), 1e300] and read["text"] == odd_objects()["text"]
-        assert read["shared"][0] is read["shared"][1]
+@pytest.mark.parametrize("protocol", range(6))
+@pytest.mark.parametrize("kind", [dict, collections.OrderedDict])
+def test_only_the_outermost_mapping_counts(tmp_path: Path, protocol: int, kind: type[dict[str, Any]]) -> None:
+    """A checkpoint may hold another one; what is inside is none of ours, however it is nested."""
+    decoy = stored(run_id="decoy")
+    inside: list[Any] = [
+        {RECORD_KEY: decoy},
+        {"a": {RECORD_KEY: decoy}},
+        {"a": 1, RECORD_KEY: decoy},
+        [{RECORD_KEY: decoy}],
+        (RECORD_KEY, decoy),
+        ("x", RECORD_KEY, decoy),
+        collections.OrderedDict({RECORD_KEY: decoy}),
+    ]
+    path = tmp_path / "a.ckpt"
+    for value in inside:
+        for before, after in (
+            ({"x": value}, {}),
+            ({"x": value, "y": 1}, {}),
+            ({}, {"x": value}),
+            ({"a": 1}, {"x": value}),
+        ):
+            torch.save(kind({**before, RECORD_KEY: stored(), **after}), path, pickle_protocol=protocol)
+            assert read_record(path) == RECORD
+            torch.save(kind({**before, **after}), path, pickle_protocol=protocol)
+            with pytest.raises(NoRecordError):
+                read_record(path)
 
 
 def _doubled(opening: bytes, times: int) -> bytes:
@@ -553,25 +585,23 @@ def _doubled(opening: bytes, times: int) -> bytes:
     ],
     ids=["tuples", "lists", "cycle", "deep lists", "deep tuples", "marks"],
 )
-@pytest.mark.parametrize("place", ["beside", "as key", "as record", "in record"])
+@pytest.mark.parametrize("place", ["beside", "as key", "as record"])
 def test_a_small_file_that_unfolds_to_a_giant_one_does_no_harm(tmp_path: Path, value: bytes, place: str) -> None:
     def text(word: str) -> bytes:
         return b"X" + struct.pack("<I", len(word)) + word.encode()
 
-    record = pickle.dumps(record_data(), protocol=2)[2:-1]
+    record = pickle.dumps(stored(), protocol=2)[2:-1]
     entry = text(RECORD_KEY) + record
-    inside = text(RECORD_KEY) + record + text("gaps") + value + b"s"
     content = {
         "beside": text("x") + value + entry,
         "as key": value + text("x") + entry,
         "as record": text(RECORD_KEY) + value,
-        "in record": inside,
     }[place]
     path = write_zip(tmp_path / "a.ckpt", b"\x80\x02}(" + content + b"u.")
     if place in ("beside", "as key"):
         assert read_record(path) == RECORD
     else:
-        with pytest.raises(DamagedCheckpointError, match="not a record"):
+        with pytest.raises(DamagedCheckpointError, match="malformed"):
             read_record(path)
 
 
@@ -616,7 +646,7 @@ def _outcome(path: Path) -> type[BaseException] | RunRecord:
 @pytest.fixture(scope="module")
 def real_files(tmp_path_factory: pytest.TempPathFactory, trained: Path) -> dict[str, bytes]:
     folder = tmp_path_factory.mktemp("real")
-    torch.save({RECORD_KEY: record_data(), **odd_objects()}, folder / "legacy", _use_new_zipfile_serialization=False)
+    torch.save({RECORD_KEY: stored(), **odd_objects()}, folder / "legacy", _use_new_zipfile_serialization=False)
     return {"zip": trained.read_bytes(), "legacy": (folder / "legacy").read_bytes()}
 
 
@@ -634,7 +664,7 @@ def test_random_bytes_give_an_error_of_ours(
 @given(data=st.binary(max_size=200), end=st.sampled_from([b"", b"."]))
 def test_random_pickles_give_a_value_or_an_error(data: bytes, end: bytes) -> None:
     with contextlib.suppress(BadPickleError):
-        read_pickle(b"\x80\x02" + data + end)
+        list(entries(io.BytesIO(b"\x80\x02" + data + end)))
 
 
 @settings(max_examples=400, deadline=None)
@@ -656,21 +686,34 @@ def test_flipped_bytes_give_a_record_or_an_error_of_ours(
 
 
 plain = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**80), 2**80) | st.floats(allow_nan=False) | st.text(max_size=20),
+    st.none() | st.booleans() | st.integers(-(2**40), 2**40) | st.floats(allow_nan=False) | st.text(max_size=20),
     lambda inner: (
-        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5) | st.integers(-9, 9), inner, max_size=4)
+        st.lists(inner, max_size=4)
+        | st.tuples(inner, inner)
+        | st.dictionaries(st.text(max_size=5) | st.integers(-9, 9), inner, max_size=4)
     ),
     max_leaves=30,
 )
 
 
 @settings(max_examples=300, deadline=None)
-@given(value=plain, protocol=st.integers(0, 5), python=st.booleans())
-def test_plain_data_is_read_as_python_reads_it(value: Any, protocol: int, python: bool) -> None:
+@given(
+    value=st.dictionaries(st.text(max_size=5) | st.integers(-9, 9), plain, max_size=6),
+    protocol=st.integers(0, 5),
+    python=st.booleans(),
+)
+def test_the_entries_are_those_of_the_outermost_mapping(value: Any, protocol: int, python: bool) -> None:
     buffer = io.BytesIO()
     pickler = pickle._Pickler if python else pickle.Pickler  # type: ignore[attr-defined]
     pickler(buffer, protocol).dump(value)
-    assert read_pickle(buffer.getvalue()) == (value, len(buffer.getvalue()))
+    buffer.seek(0)
+    found = list(entries(buffer))
+    first = next(iter(value.values()), None)
+    if isinstance(first, tuple) and isinstance(first[0], str):
+        return  # not told from the text: nobody writes a record as a tuple
+    assert [key for key, _ in found] == [key for key in value if isinstance(key, str)]
+    for key, each in found:
+        assert each.text == (value[key] if isinstance(value[key], str) else None)
 
 
 def test_every_error_of_reading_is_a_bridge_error() -> None:
@@ -687,7 +730,7 @@ def test_a_copy_of_a_run_reads_the_same(trained: Path, tmp_path: Path) -> None:
 def test_a_checkpoint_saved_without_checksums_is_read(tmp_path: Path) -> None:
     torch.serialization.set_crc32_options(False)
     try:
-        torch.save({RECORD_KEY: record_data(), "weights": torch.ones(2)}, tmp_path / "a.ckpt")
+        torch.save({RECORD_KEY: stored(), "weights": torch.ones(2)}, tmp_path / "a.ckpt")
     finally:
         torch.serialization.set_crc32_options(True)
     with zipfile.ZipFile(tmp_path / "a.ckpt") as archive:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import base64
 import dataclasses
-import io
+import json
+import math
+import sys
 import types
 import typing
 import zlib
+from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,13 +21,17 @@ from omegaconf import OmegaConf
 
 from lit_hydra_bridge.errors import InvalidRecordError
 from lit_hydra_bridge.hydra_text import escape_interpolations
+from lit_hydra_bridge.record.record_json import parse_record, record_text, text_for_checkpoints
 from lit_hydra_bridge.record.run_record import (
     ComposedConfig,
     Entry,
     Environment,
     RunRecord,
+    SavedCheckpoint,
+    SourceCode,
     unpack_diff,
 )
+from tests.support import run
 
 any_text = st.text(st.characters(codec=None), max_size=20)
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | any_text
@@ -54,6 +62,9 @@ def for_hint(hint: Any) -> st.SearchStrategy[Any]:
 
 
 records = for_hint(RunRecord)
+ROOT = Path(__file__).resolve().parents[1]
+SCHEMA_FILE = ROOT / "docs" / "record.schema.json"
+SCHEMA = jsonschema.Draft202012Validator(json.loads(SCHEMA_FILE.read_text(encoding="utf-8")))
 
 
 def a_record(**changes: Any) -> RunRecord:
@@ -79,17 +90,48 @@ def assert_plain(value: Any) -> None:
         assert_plain(item)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(records)
-def test_torch_takes_it_with_weights_only(record: RunRecord) -> None:
-    import torch
-
+def test_the_stored_text_is_strict_json_and_holds_all(record: RunRecord) -> None:
     assert_plain(record.to_dict())
-    buffer = io.BytesIO()
-    torch.save({"record": record.to_dict()}, buffer)
-    buffer.seek(0)
-    loaded = RunRecord.from_dict(torch.load(buffer, weights_only=True)["record"])
-    assert repr(loaded) == repr(record)  # a nan that was loaded is not equal to itself
+    text = record_text(record)
+    assert text.isascii()
+    json.loads(text, parse_constant=lambda constant: pytest.fail(f"{constant} is not JSON"))
+    assert repr(parse_record(text)) == repr(record)  # a NaN is not equal to itself
+
+
+@settings(max_examples=60, deadline=None)
+@given(records)
+def test_every_record_fits_the_published_schema(record: RunRecord) -> None:
+    SCHEMA.validate(json.loads(record_text(record)))
+
+
+@pytest.mark.parametrize("key, garbage", [("run_id", 1), ("metrics", {"a": "b"}), ("entry", None), ("lineage", [{}])])
+def test_the_schema_refuses_what_is_no_record(key: str, garbage: Any) -> None:
+    with pytest.raises(jsonschema.ValidationError):
+        SCHEMA.validate({**a_record().to_dict(), key: garbage})
+
+
+def test_the_published_schema_is_that_of_the_fields() -> None:
+    done = run(sys.executable, "-c", "import record_schema; print(record_schema.text(), end='')", cwd=ROOT / "tools")
+    assert done.stdout == SCHEMA_FILE.read_text(encoding="utf-8"), "run `python tools/record_schema.py`"
+
+
+@settings(max_examples=20, deadline=None)
+@given(records)
+def test_what_differs_from_checkpoint_to_checkpoint_is_put_in(record: RunRecord) -> None:
+    saved = SavedCheckpoint(epoch=1, global_step=2, weights_only=False, score=math.inf)
+    metrics = {"loss": -math.inf, "$x": 0.5}
+    whole = dataclasses.replace(record, metrics=metrics, checkpoint=saved)
+    assert repr(parse_record(text_for_checkpoints(record)(metrics, saved))) == repr(whole)
+
+
+def test_a_record_that_is_too_long_loses_the_diff_first() -> None:
+    source = SourceCode(commit="abc", diff="x" * (9 << 20))
+    text = text_for_checkpoints(a_record(source=source))({}, SavedCheckpoint(epoch=0, global_step=0, weights_only=True))
+    record = parse_record(text)
+    assert record.source == SourceCode(commit="abc") and record.config.resolved == {"a": 1}
+    assert len(record.gaps) == 1 and "the git diff: left out" in record.gaps[0]
 
 
 def test_a_newer_record_is_read_and_its_news_passed_over() -> None:
@@ -173,23 +215,9 @@ def deep(levels: int) -> Any:
     return value
 
 
-def holding_itself() -> Any:
-    value: dict[str, Any] = {}
-    value["a"] = [value, value]
-    return value
-
-
-def doubling() -> Any:
-    value: Any = [1]
-    for _ in range(40):
-        value = [value, value]
-    return value
-
-
-@pytest.mark.parametrize("value", [deep(20_000), holding_itself(), doubling()], ids=["deep", "itself", "doubling"])
-def test_containers_that_would_not_end(value: Any) -> None:
+def test_a_record_nested_too_deeply_is_refused() -> None:
     data = a_record().to_dict()
-    data["config"]["resolved"] = {"a": value}
+    data["config"]["resolved"] = {"a": deep(20_000)}
     with pytest.raises(InvalidRecordError):
         RunRecord.from_dict(data)
 

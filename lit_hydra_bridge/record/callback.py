@@ -28,9 +28,10 @@ from lit_hydra_bridge.record.capture import (
 )
 from lit_hydra_bridge.record.groups import end_in_loggers, prepare_loggers, show_in_loggers, tell_loggers
 from lit_hydra_bridge.record.loggers import log_config, log_lost_keys, logger_runs
-from lit_hydra_bridge.record.run_record import RECORD_KEY, LoggerRun, RunRecord
+from lit_hydra_bridge.record.record_json import text_for_checkpoints
+from lit_hydra_bridge.record.run_record import RECORD_KEY, LoggerRun, RunRecord, SavedCheckpoint
 from lit_hydra_bridge.record.sweep_job import SweepJob
-from lit_hydra_bridge.record.training import read_metrics, read_training
+from lit_hydra_bridge.record.training import read_metrics, read_saved_checkpoint, read_training
 from lit_hydra_bridge.record.warning import warn
 from lit_hydra_bridge.switch import groups_are_on, is_on
 
@@ -94,7 +95,7 @@ class RecorderHooks:
         self._groups = groups
         self._capture: JobCapture | None = None
         self._record: RunRecord | None = None
-        self._data: dict[str, Any] | None = None
+        self._text: Callable[[dict[str, float], SavedCheckpoint], str] | None = None
         self._config_logged = False
         self._has_failed = False
         self._by_hand = config is not None
@@ -134,11 +135,15 @@ class RecorderHooks:
         """Put the record into a checkpoint that is about to be written."""
         if not trainer.is_global_zero:
             return
-        if self._data is None or self._is_stale(trainer):
+        if self._text is None or self._is_stale(trainer):
             self._record = self.record(trainer)
-            self._data = self._record.to_dict() if self._record is not None else None
-        if self._data is not None:
-            checkpoint[RECORD_KEY] = {**self._data, "metrics": read_metrics(trainer)}
+            self._text = text_for_checkpoints(self._record) if self._record is not None else None
+        if self._text is not None:
+            text = self._text(read_metrics(trainer), read_saved_checkpoint(trainer, checkpoint))
+            rest = {key: value for key, value in checkpoint.items() if key != RECORD_KEY}
+            checkpoint.clear()
+            checkpoint[RECORD_KEY] = text  # first: a reader stops there
+            checkpoint.update(rest)
 
     def _is_stale(self, trainer: Any) -> bool:
         """A later load adds to the lineage, and a logger may learn its run id late; all else is settled."""
@@ -162,7 +167,7 @@ class RecorderHooks:
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
         """Lightning's hook before anything runs."""
         _install_seams(type(trainer).__module__)
-        self._data = None
+        self._text = None
         self._config_logged = False
         if (job := self._sweep_job(trainer)) is not None:
             tell_loggers(trainer, job)

@@ -33,6 +33,7 @@ from lit_hydra_bridge.record.hydra_job import (
     running_task_function,
 )
 from lit_hydra_bridge.record.process_facts import ProcessFacts
+from lit_hydra_bridge.record.record_json import parse_record
 from lit_hydra_bridge.record.redaction import Redactor
 from lit_hydra_bridge.record.run_record import (
     ANCESTORS_WITH_CONFIG,
@@ -167,7 +168,7 @@ class JobCapture:
     def note_ancestor(self, data: object, path: str | None, global_step: object = None) -> None:
         """Take the record found in a loaded checkpoint into this run's lineage, nearest first."""
         with contextlib.suppress(ValueError):
-            parent = RunRecord.from_dict(data)
+            parent = parse_record(data)
             where = path and self.redactor.override(path)
             known = {self.run_id, *(ancestor.run_id for ancestor in self.ancestors)}
             chain = [each for each in _chain(parent, where, global_step) if each.run_id not in known]

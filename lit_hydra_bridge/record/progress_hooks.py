@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 from lit_hydra_bridge.progress import LEAST_SECONDS_BETWEEN, Progress, write_progress
-from lit_hydra_bridge.record.training import read_metrics
+from lit_hydra_bridge.record.training import read_checkpoints, read_metrics
 
 Hook = TypeVar("Hook", bound=Callable[..., None])
 
@@ -82,7 +82,7 @@ def read_progress_of(trainer: Any) -> Progress:
         global_step=int(trainer.global_step),
         max_steps=_limit(trainer.max_steps),
         metrics={name: value for name, value in read_metrics(trainer).items() if math.isfinite(value)},
-        checkpoints=_checkpoints(trainer),
+        checkpoints=read_checkpoints(trainer),
     )
 
 
@@ -94,19 +94,3 @@ def _limit(value: Any) -> int | None:
 def _batches_done(trainer: Any) -> int:
     loop = getattr(trainer, "fit_loop", None)
     return int(loop.epoch_loop.batch_progress.current.completed) if loop is not None else 0
-
-
-def _checkpoints(trainer: Any) -> dict[str, Any]:
-    """Return what the first ModelCheckpoint with a monitor says, or else the first of all."""
-    found = sorted(getattr(trainer, "checkpoint_callbacks", ()), key=lambda each: not getattr(each, "monitor", None))
-    if not found:
-        return {}
-    callback = found[0]
-    score = getattr(callback, "best_model_score", None)
-    return {
-        "best": str(callback.best_model_path) or None,
-        "last": str(getattr(callback, "last_model_path", "")) or None,
-        "monitor": getattr(callback, "monitor", None),
-        "mode": getattr(callback, "mode", None),
-        "score": float(score) if score is not None and math.isfinite(float(score)) else None,
-    }

@@ -1,8 +1,8 @@
 """RunRecord: all that is known of how a run was made.
 
-Plain data with a schema version and no behaviour but conversion. What is stored is built of dict, list,
-str, int, float, bool and None alone, so `torch.load(weights_only=True)` takes it, and any reader of the
-future can. A record written by a newer version keeps working here: unknown keys are passed over.
+Plain data with a schema version and no behaviour but conversion: dict, list, str, int, float, bool and None.
+A checkpoint stores it as one JSON text (`record_json.py`). A record that a newer version wrote can be read:
+unknown keys are ignored.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any, Final, TypeVar
 from lit_hydra_bridge.errors import InvalidRecordError
 
 RECORD_KEY: Final = "lit_hydra_bridge"
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 REDACTED: Final = "<redacted>"
 """What stands for a secret in a record."""
 # More than we ever pack; a hostile record must not fill the memory.
@@ -29,8 +29,6 @@ ANCESTORS_WITH_CONFIG: Final = 5
 
 # What stands where something was taken out: a secret, or, by `strip --private`, a place.
 PLACEHOLDER: Final = re.compile(r"<(?:redacted|path|cwd|root|output_dir|sweep_dir)>")
-
-_MAX_VALUES: Final = 500_000
 
 T = TypeVar("T")
 
@@ -149,6 +147,23 @@ class Training:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SavedCheckpoint:
+    """The checkpoint that holds the record, and what its ModelCheckpoint had found until then."""
+
+    epoch: int
+    global_step: int
+    weights_only: bool
+    """True where a training can't go on from it."""
+    best: str | None = None
+    """Path of the best checkpoint so far."""
+    monitor: str | None = None
+    mode: str | None = None
+    """min or max."""
+    score: float | None = None
+    """The monitored metric of the best checkpoint."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class LoggerRun:
     """One logger's own name for this run."""
 
@@ -198,6 +213,8 @@ class RunRecord:
     """Nearest first."""
     metrics: dict[str, float] = field(default_factory=dict)
     """What the model had logged when this checkpoint was saved: each name's last value."""
+    checkpoint: SavedCheckpoint | None = None
+    """None where the record is not a checkpoint's."""
     gaps: list[str] = field(default_factory=list)
     """What could not be found out, and why."""
 
@@ -247,7 +264,6 @@ class _Reader:
 
     def __init__(self) -> None:
         self._path: list[object] = []
-        self._values = 0
 
     def record(self, cls: type[T], data: object) -> T:
         if not isinstance(data, dict):
@@ -267,10 +283,6 @@ class _Reader:
         return result
 
     def _value(self, value: object, hint: Any) -> Any:
-        # Lists that hold one another several times over are small in a file, and endless when walked.
-        self._values += 1
-        if self._values > _MAX_VALUES:
-            raise InvalidRecordError(f"the record holds more than {_MAX_VALUES} values")
         # bool is an int to isinstance, and a record that says True for a job number is damaged.
         if type(value) is hint:
             return value

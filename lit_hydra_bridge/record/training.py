@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from contextlib import suppress
 from typing import Any
 
-from lit_hydra_bridge.record.run_record import ComposedConfig, Training
+from lit_hydra_bridge.record.run_record import ComposedConfig, SavedCheckpoint, Training
 
 
 def read_training(trainer: Any, model: Any, config: ComposedConfig) -> Training:
@@ -39,6 +40,35 @@ def read_metrics(trainer: Any) -> dict[str, float]:
         with suppress(Exception):  # whatever else than a number stands there
             metrics[str(name)] = float(value)
     return metrics
+
+
+def read_saved_checkpoint(trainer: Any, checkpoint: dict[str, Any]) -> SavedCheckpoint:
+    """Describe a checkpoint that Lightning is about to write."""
+    found = {key: value for key, value in read_checkpoints(trainer).items() if key != "last"}
+    return SavedCheckpoint(
+        epoch=_integer(checkpoint.get("epoch")) or 0,
+        global_step=_integer(checkpoint.get("global_step")) or 0,
+        weights_only="optimizer_states" not in checkpoint,
+        **found,
+    )
+
+
+def read_checkpoints(trainer: Any) -> dict[str, Any]:
+    """Return what a ModelCheckpoint has found so far: the first one with a monitor, or else the first of all.
+
+    `best`, `last`: paths; `monitor`, `mode`, `score`: what the best one is best at.
+    """
+    found = sorted(getattr(trainer, "checkpoint_callbacks", ()), key=lambda each: not getattr(each, "monitor", None))
+    if not found:
+        return {}
+    score = getattr(found[0], "best_model_score", None)
+    return {
+        "best": str(getattr(found[0], "best_model_path", "")) or None,
+        "last": str(getattr(found[0], "last_model_path", "")) or None,
+        "monitor": getattr(found[0], "monitor", None),
+        "mode": getattr(found[0], "mode", None),
+        "score": float(score) if score is not None and math.isfinite(float(score)) else None,
+    }
 
 
 def _seed() -> int | None:

@@ -1,18 +1,19 @@
 """Read a record out of a checkpoint, without torch, and without running anything the file says.
 
 A checkpoint is a zip whose `data.pkl` refers to the weights by name; they are members of their own and are never
-opened, so the cost does not grow with them. The pickle is read for its plain data alone (see `inert_pickle`): a
-hostile file gets to make dicts and lists, and nothing else.
+opened, so the cost does not grow with them. The pickle is not loaded either: its opcodes are read up to the record,
+which is one JSON text (`pickle_entries.py`, `record_json.py`). A hostile file can at worst be refused.
 """
 
 from __future__ import annotations
 
+import io
 import os
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Final
 
 from lit_hydra_bridge.errors import (
     CheckpointError,
@@ -22,8 +23,9 @@ from lit_hydra_bridge.errors import (
     InvalidRecordError,
     NoRecordError,
 )
+from lit_hydra_bridge.record.record_json import parse_record
 from lit_hydra_bridge.record.run_record import RECORD_KEY, RunRecord
-from lit_hydra_bridge.reload.inert_pickle import BadPickleError, TruncatedPickleError, read_pickle
+from lit_hydra_bridge.reload.pickle_entries import BadPickleError, TruncatedPickleError, entries, single_value
 
 _LEGACY_MAGIC: Final = 0x1950A86A20F9469CFC6C
 _LEGACY_TEXT_MAGIC: Final = b"L%dL\n" % _LEGACY_MAGIC  # as pickle's protocols 0 and 1 write it
@@ -31,11 +33,11 @@ _LEGACY_TEXT_MAGIC: Final = b"L%dL\n" % _LEGACY_MAGIC  # as pickle's protocols 0
 _MAX_PICKLE_BYTES: Final = 1 << 30
 # torch never compresses; a zip that was packed again is read, a zip bomb is not.
 _MAX_INFLATED_BYTES: Final = 1 << 24
-_FIRST_LEGACY_BYTES: Final = 1 << 18
-# A record is a tree of a few thousand values, a few levels deep.
-_MAX_VALUES: Final = 1_000_000
-_MAX_DEPTH: Final = 100
 _MAX_MESSAGE: Final = 300
+_EMPTY_PICKLE: Final = b"}."
+STRIPPED: Final = ""
+"""What `strip` leaves in a record's place: the key stays, so that all else in the file does."""
+_WHY_NO_RECORD: Final = "it was saved without lit-hydra-bridge, outside a Hydra job, or with LIT_HYDRA_BRIDGE=off"
 
 
 def read_record(path: str | os.PathLike[str]) -> RunRecord:
@@ -52,22 +54,11 @@ def read_record(path: str | os.PathLike[str]) -> RunRecord:
         NoRecordError: it is whole, and has no record.
     """
     with _opened(os.fsdecode(path)) as (file, name):
-        data = _record_data(file, name)
+        stored = _stored_record(file, name)
     try:
-        return RunRecord.from_dict(data)
+        return parse_record(stored)
     except InvalidRecordError as error:
-        raise _not_a_record(name, str(error)) from None
-
-
-def read_plain_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Return a checkpoint's plain data, such as `epoch` and `global_step`; all else in it is an inert placeholder.
-
-    Raises:
-        CheckpointError: as `read_record`, but for a checkpoint without a record, which is taken.
-    """
-    with _opened(os.fsdecode(path)) as (file, name):
-        checkpoint = _plain_checkpoint(file, name)
-    return checkpoint if isinstance(checkpoint, dict) else {}
+        raise _malformed(name, str(error)) from None
 
 
 def checkpoint_path(path: str | os.PathLike[str]) -> str:
@@ -99,12 +90,9 @@ def read_record_or_json(path: str) -> RunRecord:
         raise CheckpointError(f"{path}: no record can be read from it: {str(error)[:_MAX_MESSAGE]}") from None
 
 
-def _not_a_record(name: str, reason: str) -> DamagedCheckpointError:
+def _malformed(name: str, reason: str) -> DamagedCheckpointError:
     cut = reason if len(reason) <= _MAX_MESSAGE else reason[:_MAX_MESSAGE] + " ..."
-    return DamagedCheckpointError(
-        f"{name}: what stands under {RECORD_KEY!r} is not a record: {cut}. "
-        "It was overwritten, or written by something else; use another checkpoint of the run"
-    )
+    return DamagedCheckpointError(f"{name}: its record is malformed: {cut}; use another checkpoint of the run")
 
 
 @contextmanager
@@ -160,37 +148,38 @@ def checkpoint_file(path: Path) -> Path:
     return newest / "meta.pt" if newest.is_dir() else newest
 
 
-def _record_data(file: IO[bytes], name: str) -> object:
-    checkpoint = _plain_checkpoint(file, name)
-    if not isinstance(checkpoint, dict) or RECORD_KEY not in checkpoint:
-        raise NoRecordError(
-            f"{name}: this checkpoint has no record of how it was made: it was saved without lit-hydra-bridge, "
-            "outside a Hydra job, or with LIT_HYDRA_BRIDGE=off; or lit-hydra strip took it out"
-        )
-    data: object = checkpoint[RECORD_KEY]
-    if not _is_small_tree(data):
-        raise _not_a_record(name, f"it has more than {_MAX_VALUES} values, or more than {_MAX_DEPTH} levels")
-    return data
-
-
-def _plain_checkpoint(file: IO[bytes], name: str) -> object:
+def _stored_record(file: IO[bytes], name: str) -> str | None:
+    """Return the text that is stored under the record's key; None where it is not a text."""
     try:
-        return _read_checkpoint(file, name)
+        stored = next((value for key, value in entries(_checkpoint_pickle(file, name)) if key == RECORD_KEY), None)
     except TruncatedPickleError:
         raise DamagedCheckpointError(f"{name}: the checkpoint ends too early: its writing was cut off") from None
     except BadPickleError as error:
         raise DamagedCheckpointError(f"{name}: the checkpoint is damaged: {error}") from None
+    if stored is None or stored.text == STRIPPED:
+        raise NoRecordError(
+            f"{name}: this checkpoint has no record of how it was made: "
+            + ("lit-hydra strip removed it" if stored else _WHY_NO_RECORD)
+        )
+    return stored.text
 
 
-def _read_checkpoint(file: IO[bytes], name: str) -> object:
+def _checkpoint_pickle(file: IO[bytes], name: str) -> IO[bytes]:
+    """Return a stream that is at the beginning of the checkpoint's pickle."""
     start = file.read(len(_LEGACY_TEXT_MAGIC))
     file.seek(0)
     if start[:2] == b"PK":
-        return read_pickle(pickle_of_zip(file, name))[0]
-    if start[:1] == b"\x80" or start == _LEGACY_TEXT_MAGIC:
-        return _read_legacy(file, name)
-    what = "is empty" if not start else "is not a checkpoint (neither a zip nor a pickle)"
-    raise ForeignFileError(f"{name}: the file {what}; expected one that Lightning or torch.save wrote")
+        data = pickle_of_zip(file, name)
+        return io.BytesIO(data if RECORD_KEY.encode() in data else _EMPTY_PICKLE)  # the whole need not be walked
+    if start[:1] != b"\x80" and start != _LEGACY_TEXT_MAGIC:
+        what = "is empty" if not start else "is not a checkpoint (neither a zip nor a pickle)"
+        raise ForeignFileError(f"{name}: the file {what}; expected one that Lightning or torch.save wrote")
+    # Before torch 1.6: a pickle each of a magic number, a version, the machine, and the checkpoint; then the weights.
+    if single_value(file) != _LEGACY_MAGIC:
+        raise ForeignFileError(f"{name}: a pickle, but not a checkpoint; expected one that torch.save wrote")
+    for _ in range(2):
+        single_value(file)
+    return file
 
 
 def pickle_of_zip(file: IO[bytes], name: str) -> bytes:
@@ -241,44 +230,3 @@ def _check_member(member: zipfile.ZipInfo, name: str) -> None:
     limit = _MAX_PICKLE_BYTES if member.compress_type == zipfile.ZIP_STORED else _MAX_INFLATED_BYTES
     if member.file_size > limit:
         raise DamagedCheckpointError(f"{name}: data.pkl claims {member.file_size} bytes; no checkpoint's is so long")
-
-
-def _read_legacy(file: IO[bytes], name: str) -> object:
-    """Before torch 1.6: pickles in a row, of a magic number, a version, the machine, and the checkpoint.
-
-    The weights follow in the same file, so only its beginning is read: twice as much again, until it is enough.
-    """
-    data = file.read(_FIRST_LEGACY_BYTES)
-    while True:
-        try:
-            magic, end = read_pickle(data)
-            if magic != _LEGACY_MAGIC:
-                raise ForeignFileError(f"{name}: a pickle, but not a checkpoint; expected one that torch.save wrote")
-            for _ in range(3):
-                value, end = read_pickle(data, end)
-            return value
-        except TruncatedPickleError:
-            more = file.read(len(data)) if len(data) < _MAX_PICKLE_BYTES else b""
-            if not more:
-                raise
-            data += more
-
-
-def _is_small_tree(data: object) -> bool:
-    """Tell whether all of `data` can be walked.
-
-    A few bytes of pickle can say "this list holds the one before twice", fifty times over.
-    """
-    level, count = [data], 0
-    for _ in range(_MAX_DEPTH):
-        below: list[object] = []
-        for value in level:
-            if isinstance(value, dict | list):
-                below.extend(value.values() if isinstance(value, dict) else value)
-            if len(below) > _MAX_VALUES:
-                return False
-        count += len(below)
-        if not below:
-            return count <= _MAX_VALUES
-        level = below
-    return False

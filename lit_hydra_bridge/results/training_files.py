@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import csv
 import os
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from lit_hydra_bridge.errors import CheckpointError, InvalidRecordError
+from lit_hydra_bridge.errors import CheckpointError, NoRecordError
 from lit_hydra_bridge.results.own_job import found_again
 
+if TYPE_CHECKING:
+    from lit_hydra_bridge.record.run_record import RunRecord
+
 _TAIL: Final = 1 << 16
-# A callback's key in a checkpoint says how it was set: `ModelCheckpoint{'monitor': 'val_loss', 'mode': 'min', …}`.
-_MODE: Final = re.compile(r"'mode': '(min|max)'")
 _NO_METRICS: Final = ("epoch", "step")
 
 
@@ -39,11 +39,11 @@ def read_training(folder: str, problems: list[str]) -> Training:
     overrides: tuple[str, ...] = ()
     number = None
     for newest in sorted(checkpoints, reverse=True)[:1]:
-        plain = _plain(newest[1], problems)
-        known = {"last": newest[1], **_model_checkpoint(plain, folder)}
-        record = _record(plain)
+        record = _record(newest[1], problems)
+        known = {"last": newest[1]}
         if record is not None:
             metrics = dict(record.metrics)
+            known |= _best(record, folder)
             if record.hydra is not None:
                 overrides, number = tuple(record.hydra.overrides), record.hydra.job_num
     for path in tables:
@@ -77,42 +77,25 @@ def _walk(folder: str) -> Iterator[tuple[str, int]]:
         return
 
 
-def _plain(path: str, problems: list[str]) -> dict[str, Any]:
-    from lit_hydra_bridge.reload.checkpoint import read_plain_checkpoint
+def _record(path: str, problems: list[str]) -> RunRecord | None:
+    from lit_hydra_bridge.reload.checkpoint import read_record
 
     try:
-        return read_plain_checkpoint(path)
+        return read_record(path)
+    except NoRecordError:
+        return None
     except CheckpointError as error:
         problems.append(str(error))
+        return None
+
+
+def _best(record: RunRecord, folder: str) -> dict[str, Any]:
+    """Return what the ModelCheckpoint had found when the checkpoint was saved."""
+    saved = record.checkpoint
+    if saved is None or saved.best is None or not os.path.exists(best := found_again(saved.best, folder)):
         return {}
-
-
-def _record(plain: dict[str, Any]) -> Any:
-    from lit_hydra_bridge.record.run_record import RECORD_KEY, RunRecord
-
-    if RECORD_KEY not in plain:
-        return None
-    try:
-        return RunRecord.from_dict(plain[RECORD_KEY])
-    except InvalidRecordError:
-        return None
-
-
-def _model_checkpoint(plain: dict[str, Any], folder: str) -> dict[str, Any]:
-    """Return what the ModelCheckpoint said of itself when the checkpoint was saved."""
-    callbacks = plain.get("callbacks")
-    states = callbacks.items() if isinstance(callbacks, dict) else ()
-    for key, state in states:
-        if str(key).startswith("ModelCheckpoint") and isinstance(state, dict):
-            best = state.get("best_model_path")
-            if isinstance(best, str) and os.path.exists(best := found_again(best, folder)):
-                monitor, mode = state.get("monitor"), _MODE.search(str(key))
-                return {
-                    "best": best,
-                    **({"monitor": monitor} if isinstance(monitor, str) else {}),
-                    **({"mode": mode[1]} if mode else {}),
-                }
-    return {}
+    told = {"best": best, "monitor": saved.monitor, "mode": saved.mode, "score": saved.score}
+    return {key: value for key, value in told.items() if value is not None}
 
 
 def _last_values(path: str, problems: list[str]) -> dict[str, float]:

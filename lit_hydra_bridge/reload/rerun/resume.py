@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any, Final
 
 from lit_hydra_bridge.errors import RerunError
 from lit_hydra_bridge.hydra_text import quoted
 from lit_hydra_bridge.record.run_record import LoggerRun, RunRecord
-from lit_hydra_bridge.reload.checkpoint import read_plain_checkpoint
 from lit_hydra_bridge.reload.config import config_of
 from lit_hydra_bridge.reload.rerun.overrides import key_of
 from lit_hydra_bridge.reload.rerun.three_way import plain_config
@@ -36,8 +34,7 @@ def resume_overrides(record: RunRecord, checkpoint: str, key: str | None, new: S
     name = _find_key(config, key)
     if any(key_of(override) == name for override in new):
         raise RerunError(f"--resume sets {name} to the checkpoint, and so does an override: leave one of them out")
-    # A sharded checkpoint has the optimizers' state in its shards.
-    if not Path(checkpoint).is_dir() and "optimizer_states" not in read_plain_checkpoint(checkpoint):
+    if record.checkpoint is not None and record.checkpoint.weights_only:
         raise RerunError(
             f"{checkpoint}: it holds the weights alone, without the optimizer's state (save_weights_only=True), so the "
             "training can't go on from it; load_model reads it"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from lit_hydra_bridge.errors import NoRecordError, RerunError
 from lit_hydra_bridge.hydra_text import quoted
-from lit_hydra_bridge.reload.checkpoint import checkpoint_path, read_plain_checkpoint, read_record
+from lit_hydra_bridge.reload.checkpoint import checkpoint_path, read_record
 from lit_hydra_bridge.reload.config import config_of
 from lit_hydra_bridge.reload.rerun import overrides as override_texts
 from lit_hydra_bridge.reload.rerun.copies import find_copy, how_it_ended, keeping
@@ -94,7 +94,7 @@ def verify(
     """
     record = read_record(path)
     original = Path(checkpoint_path(path))
-    step = read_plain_checkpoint(path).get("global_step")
+    step = record.checkpoint.global_step if record.checkpoint else None
     with ExitStack() as stack:
         folder = Path(
             stack.enter_context(tempfile.TemporaryDirectory(prefix="lit-hydra-verify-", ignore_cleanup_errors=True))
@@ -104,7 +104,7 @@ def verify(
         keys = {override_texts.key_of(override) for override in override_texts.parse(overrides)}
         run_dir = [] if "hydra.run.dir" in keys else [f"hydra.run.dir={quoted(str(folder / 'run'))}"]
         plan = stack.enter_context(prepared(path, [*overrides, *run_dir], options or RerunOptions(), tell=tell))
-        environment = stack.enter_context(keeping(folder / "copies", step if isinstance(step, int) else None))
+        environment = stack.enter_context(keeping(folder / "copies", step))
         started(plan)
         status = run(plan, environment)
         again = find_copy(folder / "copies", original.name)
@@ -152,7 +152,7 @@ def _compare(record: RunRecord, original: Path, again: Path, step: Any, status: 
     return Verdict(
         original=original.name,
         again=again.name,
-        global_step=step if isinstance(step, int) else None,
+        global_step=step,
         exit_status=status,
         tensors=count,
         weights=weights,

@@ -50,6 +50,7 @@ def private_record(record: RunRecord) -> RunRecord:
         hydra=record.hydra and _hydra_job(record.hydra, scrub),
         slurm=None,
         source=record.source and SourceCode(commit=record.source.commit, dirty=record.source.dirty),
+        checkpoint=record.checkpoint and replace(record.checkpoint, best=None),
         loggers=[LoggerRun(kind=run.kind) for run in record.loggers],
         lineage=[_ancestor(ancestor, scrub) for ancestor in record.lineage],
         gaps=[*(scrub.text(gap) for gap in record.gaps if gap != _GAP), _GAP],

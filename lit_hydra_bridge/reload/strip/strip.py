@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import shutil
+import struct
 import tempfile
 import zipfile
 from collections.abc import Iterator
@@ -13,15 +15,17 @@ from pathlib import Path
 from typing import IO, Final
 
 from lit_hydra_bridge.errors import CheckpointError, CheckpointNotFoundError, DamagedCheckpointError, NoRecordError
+from lit_hydra_bridge.record.record_json import record_text
 from lit_hydra_bridge.record.run_record import RECORD_KEY
-from lit_hydra_bridge.reload.checkpoint import checkpoint_file, data_pkl, pickle_of_zip, read_record
-from lit_hydra_bridge.reload.inert_pickle import BadPickleError, read_pickle
-from lit_hydra_bridge.reload.strip.pickle_cut import PickleCutError, cut, plain_opcodes, texts_in
+from lit_hydra_bridge.reload.checkpoint import STRIPPED, checkpoint_file, data_pkl, pickle_of_zip, read_record
+from lit_hydra_bridge.reload.pickle_entries import BadPickleError, Value, entries, texts
+from lit_hydra_bridge.reload.strip.private_record import private_record
 from lit_hydra_bridge.reload.strip.zip_copy import ZipCopyError, copy_zip
 
 _META: Final = "meta.pt"
 _A_PATH: Final = re.compile(r"(/[^/\s]+){2,}/?|[A-Za-z]:\\[^\n]+")
 _MAX_NAME: Final = 60
+_FRAME_BYTES: Final = 9
 
 
 def strip(
@@ -74,7 +78,7 @@ def paths_in(path: str | os.PathLike[str]) -> list[str]:
     file = checkpoint_file(Path(path))
     with file.open("rb") as opened:
         data = pickle_of_zip(opened, str(file))
-    return list(dict.fromkeys(text for text in texts_in(data) if _A_PATH.fullmatch(text)))
+    return list(dict.fromkeys(text for text in texts(io.BytesIO(data)) if _A_PATH.fullmatch(text)))
 
 
 def _source(place: str) -> Path:
@@ -166,26 +170,27 @@ def _stripped_pickle(file: IO[bytes], name: str, private: bool) -> tuple[str, by
         )
     data = pickle_of_zip(file, name)
     try:
-        checkpoint = read_pickle(data)[0]
-        if not isinstance(checkpoint, dict) or RECORD_KEY not in checkpoint:
-            raise NoRecordError(f"{name}: has no record that could be stripped; nothing was written")
-        record = _private_data(name) if private else None
-        stripped = cut(data, RECORD_KEY, record)
-        left = read_pickle(stripped)[0]
-    except (BadPickleError, PickleCutError) as error:
+        found = [value for key, value in entries(io.BytesIO(data)) if key == RECORD_KEY]
+    except BadPickleError as error:
         raise DamagedCheckpointError(f"{name}: can't be stripped: {error}; nothing was written") from None
-    # As opcodes, since a metric may be NaN, which equals nothing.
-    is_there = plain_opcodes(left.get(RECORD_KEY)) == plain_opcodes(record)
-    if list(left) != [key for key in checkpoint if private or key != RECORD_KEY] or not is_there:
-        raise DamagedCheckpointError(f"{name}: can't be stripped: its record is set in an unusual way")
+    stored = [each for each in found if each.text != STRIPPED]
+    if not stored:
+        raise NoRecordError(f"{name}: has no record that could be stripped; nothing was written")
+    if len(found) > 1 or stored[0].text is None:
+        raise DamagedCheckpointError(f"{name}: can't be stripped: its record is malformed; nothing was written")
+    text = record_text(private_record(read_record(name))) if private else STRIPPED
     with zipfile.ZipFile(file) as archive:
-        return data_pkl(archive, name).orig_filename, stripped
+        return data_pkl(archive, name).orig_filename, _with_text(data, stored[0], text)
 
 
-def _private_data(name: str) -> dict[str, object]:
-    from lit_hydra_bridge.reload.strip.private_record import private_record
-
-    return private_record(read_record(name)).to_dict()
+def _with_text(data: bytes, old: Value, text: str) -> bytes:
+    """Return the pickle with a text in the place of a value, and all else as it is."""
+    encoded = text.encode()
+    opcode = b"X" + struct.pack("<I", len(encoded)) + encoded
+    before = data[: old.start]
+    if old.frame is not None:  # its length is no longer right, and no reader needs it
+        before = before[: old.frame] + before[old.frame + _FRAME_BYTES :]
+    return before + opcode + data[old.end :]
 
 
 def _check_copy(source: IO[bytes], copy: IO[bytes], member: str, data: bytes) -> None:
