@@ -381,5 +381,6 @@ def test_show_into_a_pipe_imports_nothing_heavy(trained: Path) -> None:
         heavy = {"torch", "lightning", "pytorch_lightning", "rich", "hydra", "omegaconf", "numpy", "fsspec", "yaml"}
         assert not imported & heavy
         assert not {name for name in imported if name.startswith("lit_hydra_bridge.record.")} - {
-            "lit_hydra_bridge.record.run_record"
+            "lit_hydra_bridge.record.run_record",
+            "lit_hydra_bridge.record.record_json",
         }
