@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
-from lit_hydra_bridge.progress import LEAST_SECONDS_BETWEEN, Progress, write_progress
+from lit_hydra_bridge.progress import LEAST_SECONDS_BETWEEN, Checkpoints, Progress, write_progress
 from lit_hydra_bridge.record.training import read_metrics
 
 Hook = TypeVar("Hook", bound=Callable[..., None])
@@ -96,7 +96,7 @@ def _batches_done(trainer: Any) -> int:
     return int(loop.epoch_loop.batch_progress.current.completed) if loop is not None else 0
 
 
-def _checkpoints(trainer: Any) -> dict[str, Any]:
+def _checkpoints(trainer: Any) -> Checkpoints:
     """Return what the first ModelCheckpoint with a monitor says, or else the first of all."""
     found = sorted(getattr(trainer, "checkpoint_callbacks", ()), key=lambda each: not getattr(each, "monitor", None))
     if not found:

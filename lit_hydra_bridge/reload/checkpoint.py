@@ -22,8 +22,10 @@ from lit_hydra_bridge.errors import (
     InvalidRecordError,
     NoRecordError,
 )
+from lit_hydra_bridge.files import DamagedFileError, opened, read_json
 from lit_hydra_bridge.record.run_record import RECORD_KEY, RunRecord
 from lit_hydra_bridge.reload.inert_pickle import BadPickleError, TruncatedPickleError, read_pickle
+from lit_hydra_bridge.typed_data import is_small_tree
 
 _LEGACY_MAGIC: Final = 0x1950A86A20F9469CFC6C
 _LEGACY_TEXT_MAGIC: Final = b"L%dL\n" % _LEGACY_MAGIC  # as pickle's protocols 0 and 1 write it
@@ -34,7 +36,6 @@ _MAX_INFLATED_BYTES: Final = 1 << 24
 _FIRST_LEGACY_BYTES: Final = 1 << 18
 # A record is a tree of a few thousand values, a few levels deep.
 _MAX_VALUES: Final = 1_000_000
-_MAX_DEPTH: Final = 100
 _MAX_MESSAGE: Final = 300
 
 
@@ -91,12 +92,13 @@ def read_record_or_json(path: str) -> RunRecord:
     """
     if not path.endswith(".json"):
         return read_record(path)
-    import json
-
     try:
-        return RunRecord.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
-    except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path}: no record can be read from it: {str(error)[:_MAX_MESSAGE]}") from None
+        record = read_json(path, RunRecord.from_dict)
+    except DamagedFileError as error:
+        raise CheckpointError(str(error)) from None
+    if record is None:
+        raise CheckpointNotFoundError(f"{path}: there is no such file or folder")
+    return record
 
 
 def _not_a_record(name: str, reason: str) -> DamagedCheckpointError:
@@ -117,7 +119,7 @@ def _opened(place: str) -> Iterator[tuple[IO[bytes], str]]:
                 yield remote, place
             return
         file = checkpoint_file(Path(place))
-        with file.open("rb") as local:
+        with opened(file) as local:
             yield local, str(file)
     except FileNotFoundError as error:
         if isinstance(error, CheckpointError):
@@ -168,8 +170,8 @@ def _record_data(file: IO[bytes], name: str) -> object:
             "outside a Hydra job, or with LIT_HYDRA_BRIDGE=off; or lit-hydra strip took it out"
         )
     data: object = checkpoint[RECORD_KEY]
-    if not _is_small_tree(data):
-        raise _not_a_record(name, f"it has more than {_MAX_VALUES} values, or more than {_MAX_DEPTH} levels")
+    if not is_small_tree(data, _MAX_VALUES):
+        raise _not_a_record(name, f"it has more than {_MAX_VALUES} values, or more than 100 levels")
     return data
 
 
@@ -262,23 +264,3 @@ def _read_legacy(file: IO[bytes], name: str) -> object:
             if not more:
                 raise
             data += more
-
-
-def _is_small_tree(data: object) -> bool:
-    """Tell whether all of `data` can be walked.
-
-    A few bytes of pickle can say "this list holds the one before twice", fifty times over.
-    """
-    level, count = [data], 0
-    for _ in range(_MAX_DEPTH):
-        below: list[object] = []
-        for value in level:
-            if isinstance(value, dict | list):
-                below.extend(value.values() if isinstance(value, dict) else value)
-            if len(below) > _MAX_VALUES:
-                return False
-        count += len(below)
-        if not below:
-            return count <= _MAX_VALUES
-        level = below
-    return False

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from lit_hydra_bridge.errors import CheckpointError, InvalidRecordError
+from lit_hydra_bridge.files import opened
 from lit_hydra_bridge.results.own_job import found_again
 
 _TAIL: Final = 1 << 16
@@ -41,7 +42,7 @@ def read_training(folder: str, problems: list[str]) -> Training:
     for newest in sorted(checkpoints, reverse=True)[:1]:
         plain = _plain(newest[1], problems)
         known = {"last": newest[1], **_model_checkpoint(plain, folder)}
-        record = _record(plain)
+        record = _record(newest[1], plain, problems)
         if record is not None:
             metrics = dict(record.metrics)
             if record.hydra is not None:
@@ -87,14 +88,15 @@ def _plain(path: str, problems: list[str]) -> dict[str, Any]:
         return {}
 
 
-def _record(plain: dict[str, Any]) -> Any:
+def _record(path: str, plain: dict[str, Any], problems: list[str]) -> Any:
     from lit_hydra_bridge.record.run_record import RECORD_KEY, RunRecord
 
     if RECORD_KEY not in plain:
         return None
     try:
         return RunRecord.from_dict(plain[RECORD_KEY])
-    except InvalidRecordError:
+    except InvalidRecordError as error:
+        problems.append(f"{path}: its record can't be read ({error})")
         return None
 
 
@@ -118,8 +120,8 @@ def _model_checkpoint(plain: dict[str, Any], folder: str) -> dict[str, Any]:
 def _last_values(path: str, problems: list[str]) -> dict[str, float]:
     """Return each metric's last value, from the end of the file: it may be long."""
     try:
-        with open(path, "rb") as file:
-            head = file.readline()
+        with opened(path) as file:
+            head = file.readline(_TAIL)
             size = os.fstat(file.fileno()).st_size
             file.seek(max(len(head), size - _TAIL))
             tail = file.read()
@@ -129,9 +131,12 @@ def _last_values(path: str, problems: list[str]) -> dict[str, float]:
     lines = tail.decode("utf-8", "replace").splitlines()
     if size - _TAIL > len(head):
         lines = lines[1:]  # cut in its middle
-    names = next(csv.reader([head.decode("utf-8", "replace")]), [])
+    try:
+        names, *rows = csv.reader(line.replace("\0", "") for line in [head.decode("utf-8", "replace"), *lines])
+    except (csv.Error, ValueError):  # a field that is too long, or no line at all
+        return {}
     values: dict[str, float] = {}
-    for row in csv.reader(lines):
+    for row in rows:
         if len(row) == len(names):  # the last one may be half written
             pairs = zip(names, map(_number, row), strict=True)
             values |= {name: number for name, number in pairs if number is not None}

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from lit_hydra_bridge.errors import ModelError
 from lit_hydra_bridge.record.run_record import REDACTED
 from lit_hydra_bridge.reload.config import as_omegaconf_content, config_of, select
+from lit_hydra_bridge.reload.yaml_text import bounded_resolving
 from lit_hydra_bridge.reload.model.hyperparameters import Hyperparameters, placeholder_in
 from lit_hydra_bridge.reload.weights import brief
 
@@ -83,7 +84,11 @@ class ModelNode:
         from hydra.utils import instantiate
 
         node = self._node(given, finder, model_class)
-        self._check(node, given, ())
+        try:
+            with bounded_resolving():
+                self._check(node, given, ())
+        except ValueError as error:
+            raise ModelError(f"{self._place}: {self.name} can't be built: {error}") from None
         if self.recorded.get("_partial_"):
             settings = {**settings, "_partial_": False}
         for name in _NOT_BY_KEYWORD:

@@ -100,7 +100,8 @@ def _logged(folder: str, folders: set[str]) -> list[str]:
         for name in files:
             if name == "metrics.csv" or name.startswith("events.out.tfevents."):
                 path = os.path.join(place, name)
-                found.append((_modified(path), path))
+                if os.path.isfile(path):
+                    found.append((_modified(path), path))
     return [path for _, path in sorted(found)]
 
 
