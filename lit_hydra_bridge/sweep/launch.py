@@ -249,6 +249,7 @@ class Sweep:
         if self._settings.progress != "none":
             rows, best, direction = ranked(shown.rows, self._master)
             print_summary(rows, best=best, direction=direction)
+        self._unwritten.settle()  # before the table, which is made of them
         self._write_results()
         self._say_what_is_unwritten()
 
@@ -267,12 +268,11 @@ class Sweep:
             log.warning(f"{folder}: results.csv can't be written ({type(error).__name__}: {error})")
 
     def _say_what_is_unwritten(self) -> None:
-        left = self._unwritten.settle()
-        if left:
+        if left := self._unwritten.left:
             command = shlex.join(["lit-hydra", "resume", str(self._folder.path)])
-            lines = ["These files could not be written, and what is not in them is lost:", *left]
-            more = "Make room, and go on; a job whose job.json is missing is run again:"
-            print("\n  ".join(lines), f"{more} {command}", sep="\n", file=sys.stderr)
+            lines = ["These files could not be written:", *left]
+            print("\n  ".join(lines), file=sys.stderr)
+            print(f"Make room, and go on; jobs whose outcome is lost are run again: {command}", file=sys.stderr)
 
     def _job_return(self, batch: EndedBatch, number: int, overrides: tuple[str, ...]) -> Any:
         assert self._planner is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -13,6 +14,7 @@ from lit_hydra_bridge.sweep.folder import JobFolder
 from lit_hydra_bridge.sweep.job import JobState
 
 _BETWEEN_S: Final = 1.0
+_AT_THE_END_S: Final = 5.0
 
 
 @dataclass
@@ -55,21 +57,17 @@ class Unwritten:
             if not self._waiting:
                 self.say("All files that could not be written are written now.")
 
-    def settle(self) -> list[str]:
-        """Try for the last time, and with patience; return a line about each file that is not written."""
-        if self._waiting:
-            try:
-                patiently(self._write_first)
-                self._write_all()
-            except OSError:
-                pass
-        left, self._waiting = self._waiting, {}
-        return [f"{path} ({why})" for path, (_, why) in left.items()]
+    def settle(self) -> None:
+        """Try for the last time, and with some patience."""
+        for write, _ in list(self._waiting.values())[:1]:
+            with suppress(OSError):
+                patiently(write, _AT_THE_END_S)
+        self._write_all()
 
-    def _write_first(self) -> None:
-        path, (write, _) = next(iter(self._waiting.items()))
-        write()
-        self.forget(path)
+    @property
+    def left(self) -> list[str]:
+        """A line about each file that is not written."""
+        return [f"{path} ({why})" for path, (_, why) in self._waiting.items()]
 
     def _write_all(self) -> None:
         for path, (write, _) in list(self._waiting.items()):
