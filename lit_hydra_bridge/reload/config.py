@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from lit_hydra_bridge.errors import ConfigKeyError, DamagedCheckpointError
 from lit_hydra_bridge.reload.checkpoint import read_record
-from lit_hydra_bridge.reload.yaml_text import check_config, check_yaml
+from lit_hydra_bridge.reload.yaml_text import check_config, check_yaml, load_yaml
 
 _MAX_LISTED: Final = 30
 
@@ -59,6 +59,8 @@ def config_from(content: str | dict[Any, Any], *, aliases: bool = True) -> DictC
     try:
         if isinstance(content, str):
             check_yaml(content, aliases=aliases)
+            if aliases and "*" in content:  # omegaconf makes copies of what they name
+                check_config(load_yaml(content))
         config = OmegaConf.create(content)
     except Exception as error:  # the YAML parser's, or omegaconf's
         raise ValueError(f"{type(error).__name__}: {' '.join(str(error).split())[:200]}") from None

@@ -7,6 +7,7 @@ failure; the launcher tries again, as it may lack a module that the job had.
 from __future__ import annotations
 
 import base64
+import json
 import pickle
 import threading
 from typing import Any, Final
@@ -18,6 +19,7 @@ LIMIT_S: Final = 10.0
 MOST_BYTES: Final = 1 << 26
 _MOST_LEVELS: Final = 50
 _MOST_BITS: Final = 64
+_MOST_JSON: Final = 1 << 20
 
 
 class UnreadableValueError(ValueError):
@@ -78,14 +80,18 @@ def _reason(error: BaseException) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())[:300]
 
 
-def is_plain(value: Any, levels: int = _MOST_LEVELS) -> bool:
-    """Tell whether JSON gives a value back as it is, wherever it is read."""
+def is_plain(value: Any) -> bool:
+    """Tell whether JSON gives a value back as it is, and no reader takes it for damaged."""
+    return _has_json_types(value, _MOST_LEVELS) and len(json.dumps(value)) <= _MOST_JSON
+
+
+def _has_json_types(value: Any, levels: int) -> bool:
     if not levels:
         return False
     if type(value) is list:
-        return all(is_plain(item, levels - 1) for item in value)
+        return all(_has_json_types(item, levels - 1) for item in value)
     if type(value) is dict:
-        return all(type(key) is str and is_plain(item, levels - 1) for key, item in value.items())
+        return all(type(key) is str and _has_json_types(item, levels - 1) for key, item in value.items())
     if type(value) is int:
         return value.bit_length() <= _MOST_BITS
     return value is None or type(value) in (bool, float, str)

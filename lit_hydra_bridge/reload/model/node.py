@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, Final
 from lit_hydra_bridge.errors import ModelError
 from lit_hydra_bridge.record.run_record import REDACTED
 from lit_hydra_bridge.reload.config import as_omegaconf_content, config_of, select
-from lit_hydra_bridge.reload.yaml_text import bounded_resolving
 from lit_hydra_bridge.reload.model.hyperparameters import Hyperparameters, placeholder_in
 from lit_hydra_bridge.reload.weights import brief
+from lit_hydra_bridge.reload.yaml_text import bounded_resolving
 
 if TYPE_CHECKING:
     from lit_hydra_bridge.record.run_record import RunRecord
