@@ -100,8 +100,7 @@ def _logged(folder: str, folders: set[str]) -> list[str]:
         for name in files:
             if name == "metrics.csv" or name.startswith("events.out.tfevents."):
                 path = os.path.join(place, name)
-                if os.path.isfile(path):
-                    found.append((_modified(path), path))
+                found.append((_modified(path), path))
     return [path for _, path in sorted(found)]
 
 
