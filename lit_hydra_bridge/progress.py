@@ -5,17 +5,30 @@ Nothing is written unless a launcher asks for it, by naming the file in LIT_HYDR
 
 from __future__ import annotations
 
-import json
-import os
 import time
-from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final, TypedDict
+
+from lit_hydra_bridge.files import read_json, write_json
+from lit_hydra_bridge.typed_data import read_as
 
 PROGRESS: Final = "LIT_HYDRA_BRIDGE_PROGRESS"
 """Environment variable: where to write the progress of the training that runs in this process."""
 LEAST_SECONDS_BETWEEN: Final = 0.5
+
+
+class Checkpoints(TypedDict, total=False):
+    """What a ModelCheckpoint has saved."""
+
+    best: str | None
+    """A path, as that of the last one."""
+    last: str | None
+    monitor: str | None
+    """What the best one is best at."""
+    mode: str | None
+    score: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,29 +47,21 @@ class Progress:
     global_step: int = 0
     max_steps: int | None = None
     metrics: dict[str, float] = field(default_factory=dict)
-    checkpoints: dict[str, Any] = field(default_factory=dict)
-    """best, last: paths; monitor, mode, score."""
+    checkpoints: Checkpoints = field(default_factory=Checkpoints)
     time: float = 0.0
     """Seconds since the epoch."""
 
 
 def read_progress(path: Path) -> Progress | None:
-    """Return what the file says; None where there is none that can be read."""
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        known: Mapping[str, Any] = {key: data[key] for key in Progress.__dataclass_fields__ if key in data}
-        return Progress(**known)
-    except (OSError, ValueError, TypeError):
-        return None
+    """Return what the file says; None where there is none.
+
+    Raises:
+        DamagedFileError: it can't be read.
+    """
+    return read_json(path, lambda data: read_as(Progress, data, "the progress"))
 
 
 def write_progress(path: str, progress: Progress) -> None:
-    """Write beside and rename, so that no reader sees half a file."""
-    text = json.dumps({**asdict(progress), "time": time.time()})
-    beside = f"{path}.{os.getpid()}.tmp"
-    try:
-        with open(beside, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.replace(beside, path)
-    except OSError:  # a full disk must not end a training; the board shows an older state
-        pass
+    """Write how far a training is."""
+    with suppress(OSError):  # a full disk must not end a training; the board shows an older state
+        write_json(path, {**asdict(progress), "time": time.time()})

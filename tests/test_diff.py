@@ -306,7 +306,7 @@ def test_config_files_are_read_as_hydra_reads_them(tmp_path: Path) -> None:
         (b"[" * 100_000, "levels"),
         (b"- a\n", "should be a mapping"),
         (b"a: [", "while parsing"),
-        (b"a: " + b"1" * 5000, "limit"),
+        (b"a: " + b"1" * 5000, "digits"),
         (b"a: \xff", "can't be read"),
         (b"a: !!python/object/apply:os.system [touch marker]", "could not determine"),
         (

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import DictConfig, OmegaConf
 
 from lit_hydra_bridge import load_config, read_record
-from lit_hydra_bridge.errors import CheckpointError, ConfigKeyError, DamagedCheckpointError
+from lit_hydra_bridge.cli import cli
+from lit_hydra_bridge.errors import CheckpointError, ConfigKeyError, DamagedCheckpointError, ResultsError
 from lit_hydra_bridge.record.record_json import json_of
 from lit_hydra_bridge.record.run_record import RECORD_KEY
+from lit_hydra_bridge.reload import yaml_text
 from lit_hydra_bridge.reload.config import select
+from lit_hydra_bridge.reload.source import CheckpointOptions
+from lit_hydra_bridge.results.row import JobRow
 from tests.support import App
 
 CONFIG = r"""
@@ -225,3 +231,77 @@ def test_select_says_what_there_is_instead(key: str, said: str) -> None:
     with pytest.raises(ConfigKeyError) as raised:
         select(TREE, key)
     assert str(raised.value).startswith(f"there is no {key!r}: ") and said in str(raised.value)
+
+
+def _shared(levels: int, leaf: Any) -> Any:
+    value = leaf
+    for _ in range(levels):
+        value = [value] * 10
+    return value
+
+
+HOSTILE: dict[str, tuple[str, Any]] = {
+    "many values": ("", {"a": _shared(5, 1)}),
+    "many characters": ("", {"a": _shared(2, "x" * (1 << 20))}),
+    "text deep": ("[" * 100_000, {}),
+    "text wide": ("a: [" + "1," * 250_000 + "1]", {}),
+    "a tag without a value": ("a: !!bool x", {}),
+    "no time": ("a: !!timestamp x", {}),
+    "no number": ('a: !!int ""', {}),
+    "a long number": ("a: 1" + ":59" * 50_000, {}),
+}
+
+
+@pytest.mark.parametrize("composed, resolved", HOSTILE.values(), ids=HOSTILE)
+def test_a_config_that_would_take_minutes_is_refused(tmp_path: Path, composed: str, resolved: Any) -> None:
+    path = _saved(tmp_path / "a.ckpt", composed, resolved)
+    with pytest.raises(CheckpointError) as raised:
+        load_config(path, resolve=bool(resolved))
+    assert str(raised.value).startswith(str(path)) and len(str(raised.value)) < 700 and "\n" not in str(raised.value)
+    done = CliRunner().invoke(cli, ["config", str(path), *(["--resolve"] if resolved else ["-o", "/dev/null"])])
+    assert done.exit_code == 0 if not resolved else isinstance(done.exception, CheckpointError)
+    with pytest.raises(CheckpointError):
+        CheckpointOptions(str(path)).load("checkpoint/config" if composed else "checkpoint/a")
+
+
+def _bomb(reference: str) -> dict[str, Any]:
+    return {f"a{i}": reference.format(i + 1) * 2 for i in range(30)} | {"a30": "x"}
+
+
+BOMBS = {
+    "from the front": _bomb("${{a{}}}"),
+    "from the end": dict(reversed(_bomb("${{a{}}}").items())),
+    "by a resolver": _bomb("${{oc.select:a{}}}"),
+    "wide": {"b": "x" * (1 << 20), "a": "${b}" * 3000},
+    "itself": {"a": "${a}"},
+    "each other": {"a": "${b}", "b": "${a}"},
+    "its parent": {"a": {"b": "${a}"}},
+    "deep": {f"a{i}": f"${{a{i + 1}}}" for i in range(3000)} | {"a3000": 1},
+}
+
+
+@pytest.mark.parametrize("config", BOMBS.values(), ids=BOMBS)
+def test_interpolations_without_an_end_are_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, config: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(yaml_text, "MOST_SECONDS", 1.0)
+    (tmp_path / ".hydra").mkdir()
+    (tmp_path / ".hydra" / "config.yaml").write_text(json.dumps(config))
+    row = JobRow(number=0, folder=tmp_path)
+    assert OmegaConf.to_container(row.config(resolve=False)) == config
+    with pytest.raises(ResultsError, match=r"config\.yaml: it can't be read") as raised:
+        row.config(resolve=True)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_config_is_resolved_as_ever(tmp_path: Path) -> None:
+    (tmp_path / ".hydra").mkdir()
+    (tmp_path / ".hydra" / "config.yaml").write_text("a: 1\nb: ${a}-${a}\nc: &x {d: '${b}'}\ne: *x\n")
+    before = sys.getprofile()
+    assert JobRow(number=0, folder=tmp_path).config(resolve=True) == {
+        "a": 1,
+        "b": "1-1",
+        "c": {"d": "1-1"},
+        "e": {"d": "1-1"},
+    }
+    assert sys.getprofile() is before

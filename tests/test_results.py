@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+import re
 import shutil
 import signal
 import sys
@@ -397,18 +398,27 @@ def _results(draw: Any) -> SweepResults:
     return SweepResults(folder=Path("/sweep"), name="sweep", launcher="lit_local", rows=rows)
 
 
+_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+|inf|nan|Infinity)(e[-+]?\d+)?", re.IGNORECASE | re.ASCII).fullmatch
+
+
+def _as_it_was(cell: str) -> str:
+    """As docs/results.md says it."""
+    return re.sub(r"^'(?=[-=+@\t\r\n])", "", cell)
+
+
 @given(_results())
 def test_a_csv_holds_each_value_under_a_name_of_its_own(results: SweepResults) -> None:
     fields = Fields(results.rows).all
     names, *rows = csv.reader(io.StringIO(results.to_csv(), newline=""))
-    assert names == [each.name for each in fields] and len(set(names)) == len(names)
+    assert not [cell for row in (names, *rows) for cell in row if cell[:1] in tuple("=+-@\t\r\n") and not _NUMBER(cell)]
+    assert list(map(_as_it_was, names)) == [each.name for each in fields] and len(set(names)) == len(names)
     for row, cells in zip(results.rows, rows, strict=True):
         for each, cell in zip(fields, cells, strict=True):
             value = each.get(row)
             if value is None:
                 assert cell == ""
             elif isinstance(value, str):
-                assert cell == value
+                assert _as_it_was(cell) == value or cell == value
             else:
                 assert json.loads(cell) == value or value != value
 
@@ -428,6 +438,22 @@ def test_an_override_and_a_metric_of_one_name_stay_apart() -> None:
     assert (values["loss"], values["metric.loss"], values["override.outcome"]) == ("mse", 0.5, 1)
     assert fields.named("metric.loss").get(row) == 0.5 and fields.named("metric.x").get(row) == 1.0
     assert csv_text([row], [fields.named("loss"), fields.named("x")]) == "loss,x\nmse,1.0\n"
+
+
+@pytest.mark.parametrize(
+    "text, cell",
+    [
+        ("=1+1", "'=1+1"), ("+cmd|' /C calc'!A0", "'+cmd|' /C calc'!A0"), ("@SUM(1)", "'@SUM(1)"), ("-x", "'-x"),
+        ("\t=1", "'\t=1"), ("\r=1", "'\r=1"), ("-2+3", "'-2+3"), ("--1", "'--1"), ("-1_0", "'-1_0"),
+        ("-1", "-1"), ("+1.5e-3", "+1.5e-3"), ("-.5", "-.5"), ("-inf", "-inf"), ("a=1", "a=1"), ("'x", "'x"), ("", ""),
+    ],
+)  # fmt: skip
+def test_a_spreadsheet_runs_nothing_of_a_csv(text: str, cell: str) -> None:
+    row = JobRow(number=0, folder=Path("/s/0"), varying={text or "x": 1}, metrics={f"@{text}": 1.0}, reason=text)
+    fields = Fields([row])
+    (names, values) = csv.reader(io.StringIO(csv_text([row], fields.all), newline=""))
+    assert values[-1] == cell and names[1] == (cell or "x")
+    assert f"'@{text}" in names
 
 
 def test_it_is_a_public_name_that_costs_nothing_to_import() -> None:

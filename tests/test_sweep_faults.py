@@ -34,6 +34,11 @@ class NeedsTwo(Exception):
         super().__init__(f"{one} and {two}")
 
 
+class Exits:
+    def __reduce__(self):
+        return sys.exit, (0,)
+
+
 def recurse():
     return recurse()
 
@@ -74,6 +79,18 @@ match cfg.x:
         raise SystemExit(0)
     case "unpicklable":
         return LOCK
+    case "unreadable":
+        return NeedsTwo(1, 2)
+    case "exits_when_read":
+        return Exits()
+    case "a_generator":
+        return (x for x in "abc")
+    case "missing_module":
+        module = sys.modules["made_here"] = type(sys)("made_here")
+        exec("class Made: pass", vars(module))
+        return module.Made()
+    case "too_large":
+        return b"x" * (1 << 26)
     case "flood":
         print("the first line")
         block = b"0123456789abcde\n" * 65536
@@ -124,6 +141,11 @@ FAULTS = {
     "sigterm": ("killed", "SIGTERM"),
     "system_exit": ("failed", r"SystemExit\(0\)"),
     "unpicklable": ("failed", "return value .*lock.* can't be pickled"),
+    "unreadable": ("failed", "return value NeedsTwo.* can be pickled, but not unpickled .TypeError"),
+    "exits_when_read": ("failed", "can be pickled, but not unpickled .SystemExit"),
+    "a_generator": ("failed", "return value <generator.* can't be pickled"),
+    "missing_module": ("completed", None),
+    "too_large": ("failed", "return value b'x.* takes 67,.* bytes"),
     "flood": ("completed", None),
     "children": ("completed", None),
     "keyboard": ("failed", "KeyboardInterrupt"),
@@ -160,7 +182,7 @@ def test_each_fault_is_its_own_jobs_outcome(tmp_path: Path, method: str) -> None
         assert attempt["start_method"] == method
         assert app.notes()[f"ran {fault}"] == 1
         if outcome == "completed":
-            assert states[number]["return_value"] == f"did {fault}"
+            assert states[number]["return_value"] == (f"did {fault}" if fault != "missing_module" else None)
             continue
         assert re.search(pattern, attempt["reason"]), attempt["reason"]
         assert len(attempt["reason"]) < 2000
@@ -620,7 +642,7 @@ def test_a_process_that_cannot_be_made_is_that_jobs_failure(tmp_path: Path) -> N
 
     ended = app.sweep("x=range(4)", "hydra.launcher.start_method=fork", returncode=1)
 
-    assert outcomes(app.out) == {0: "completed", 1: "completed", 3: "completed"}
+    assert outcomes(app.out) == {0: "completed", 1: "completed", 2: "failed", 3: "completed"}
     told = [line for line in ended.output.splitlines() if "Resource temporarily unavailable" in line]
     assert "#2 FAILED" in told[0] and all("#2" in line or "job 2" in line for line in told)
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import functools
 import json
 import os
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +15,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lit_hydra_bridge.sweep import kept_value
 from lit_hydra_bridge.sweep.folder import JobFolder
 from lit_hydra_bridge.sweep.job import JobState
+from lit_hydra_bridge.sweep.kept_value import UnreadableValueError
 from lit_hydra_bridge.sweep.returns import return_value
 from lit_hydra_bridge.sweep.verdict import stored
 from tests.sweep_support import SweepApp, job_states, outcomes
@@ -377,3 +382,71 @@ def test_resume_tells_that_the_working_folder_is_gone(tmp_path: Path) -> None:
     done = SweepApp(tmp_path / "renamed").resume(out=out, returncode=2)
 
     assert done.output == f"Error: {out}: the sweep ran in {app.folder}, and there is no such folder now\n"
+
+
+UNREADABLE = {
+    "a class that is gone": b"cnowhere\nGone\n.",
+    "an end of the process": b"csys\nexit\n(I0\ntR.",
+    "no pickle": b"\x00",
+    "nothing": b"",
+}
+
+
+def test_a_value_that_cannot_be_read_is_that_jobs_failure_alone(tmp_path: Path) -> None:
+    """As earlier versions have left it: they did not try."""
+    app = counted_app(tmp_path / "app")
+    sweep = f"x=range({len(UNREADABLE) + 1})"
+    app.sweep(sweep)
+    for number, packed in enumerate(UNREADABLE.values()):
+        path = app.out / str(number) / "job.json"
+        state = json.loads(path.read_text())
+        path.write_text(json.dumps({**state, "return_value_pickle": base64.b64encode(packed).decode()}))
+    first = app.out / "0" / "job.json"
+
+    ended = app.resume(returncode=1)
+
+    assert "job 0 completed, but its return value can be pickled, but not unpickled" in ended.output
+    assert f"remove {first}" in ended.output
+    assert f"{len(UNREADABLE) + 1} completed" in ended.output and set(app.notes().values()) == {1}
+    for number in range(len(UNREADABLE)):
+        (app.out / str(number) / "job.json").unlink()
+    app.resume()
+    assert [app.notes()[f"ran {x}"] for x in range(len(UNREADABLE) + 1)] == [2] * len(UNREADABLE) + [1]
+
+
+@pytest.mark.parametrize("packed", UNREADABLE.values(), ids=UNREADABLE)
+def test_a_value_that_cannot_be_read_says_why(packed: bytes) -> None:
+    state = JobState(number=0, sweep="s", overrides=(), return_value_pickle=base64.b64encode(packed).decode())
+    with pytest.raises(UnreadableValueError, match="can be pickled, but not unpickled"):
+        return_value(state)
+
+
+def _never() -> None:
+    threading.Event().wait()
+
+
+class Endless:
+    def __reduce__(self) -> Any:
+        return _never, ()
+
+
+def test_a_value_that_takes_for_ever_to_be_read_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept_value, "LIMIT_S", 0.2)
+    with pytest.raises(UnreadableValueError, match=r"takes more than 0\.2 s"):
+        stored(Endless())
+
+
+LARGE = {
+    "long": [0] * 600_000,
+    "text": "x" * (1 << 21),
+    "number": 10**6000,
+    "deep": functools.reduce(lambda inner, _: [inner], range(200), [1]),
+}
+
+
+@pytest.mark.parametrize("value", LARGE.values(), ids=LARGE)
+def test_a_value_of_any_size_comes_back(tmp_path: Path, value: Any) -> None:
+    folder = JobFolder(tmp_path)
+    folder.write(JobState(number=0, sweep="s", overrides=(), **stored(value)))
+    state = folder.read()
+    assert state is not None and return_value(state) == value

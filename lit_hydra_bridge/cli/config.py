@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import click
 
 from lit_hydra_bridge.cli.arguments import checkpoint_path
 from lit_hydra_bridge.cli.printing import Failure, print_file
+from lit_hydra_bridge.files import write_file
 
 
 @click.command()
@@ -52,25 +52,8 @@ def _write(output: Path, text: str) -> None:
         if output.exists() and not output.is_file():  # a pipe, /dev/stdout: no place for a file beside it
             output.write_text(text, encoding="utf-8")
         else:
-            _replace(output, text)
+            write_file(output, text)
     except FileNotFoundError:
         raise Failure(f"{output}: can't be written: there is no folder {output.parent}") from None
     except OSError as error:
         raise Failure(f"{output}: can't be written: {error.strerror or error}") from None
-
-
-def _replace(output: Path, text: str) -> None:
-    """Write beside the file and rename, so that a reader sees the old one or the whole new one."""
-    import tempfile  # only here: it costs more than all else that this module needs
-
-    handle, name = tempfile.mkstemp(dir=output.parent, prefix=f".{output.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(text)
-        umask = os.umask(0)
-        os.umask(umask)
-        Path(name).chmod(0o666 & ~umask)
-        Path(name).replace(output)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise

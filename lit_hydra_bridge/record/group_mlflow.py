@@ -12,7 +12,6 @@ from __future__ import annotations
 import errno
 import fcntl
 import hashlib
-import json
 import os
 import threading
 import time
@@ -21,6 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from lit_hydra_bridge.files import DamagedFileError, read_json, write_json
 from lit_hydra_bridge.record.sweep_job import OWN_FOLDER, SweepJob
 
 SWEEP_TAG: Final = "lit_hydra_bridge.sweep"
@@ -143,16 +143,12 @@ class Parents:
 
     def _read(self) -> dict[str, Any]:
         try:
-            found = json.loads((self._folder / "mlflow.json").read_text(encoding="utf-8"))
-            return found if isinstance(found, dict) else {}
-        except (FileNotFoundError, NotADirectoryError, ValueError):
+            return read_json(self._folder / "mlflow.json", _checked) or {}
+        except DamagedFileError:
             return {}
 
     def _write(self, content: dict[str, Any]) -> None:
-        path = self._folder / "mlflow.json"
-        beside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-        beside.write_text(json.dumps(content, indent=1), encoding="utf-8")
-        beside.replace(path)
+        write_json(self._folder / "mlflow.json", content)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -167,6 +163,18 @@ class Parents:
             yield
         finally:
             os.close(handle)
+
+
+def _checked(data: Any) -> dict[str, Any]:
+    """Return what the file holds, if it is what `join` writes.
+
+    Raises:
+        ValueError: it is not.
+    """
+    for each in data.values() if isinstance(data, dict) else [None]:
+        if not isinstance(each, dict) or not isinstance(each.get("running"), list) or "parent" not in each:
+            raise ValueError("by store and experiment, a parent and what runs were expected")
+    return dict(data)
 
 
 def _try_lock(handle: int) -> bool:

@@ -10,13 +10,12 @@ from __future__ import annotations
 import base64
 import dataclasses
 import re
-import types
-import typing
 import zlib
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from lit_hydra_bridge.errors import InvalidRecordError
+from lit_hydra_bridge.typed_data import WrongDataError, read_as
 
 RECORD_KEY: Final = "lit_hydra_bridge"
 SCHEMA_VERSION: Final = 2
@@ -29,8 +28,6 @@ ANCESTORS_WITH_CONFIG: Final = 5
 
 # What stands where something was taken out: a secret, or, by `strip --private`, a place.
 PLACEHOLDER: Final = re.compile(r"<(?:redacted|path|cwd|root|output_dir|sweep_dir)>")
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -229,9 +226,9 @@ class RunRecord:
         Keys that this version does not know are passed over; keys with a default may be missing.
         """
         try:
-            return _Reader().record(cls, data)
-        except RecursionError:
-            raise InvalidRecordError("the record is nested too deeply to be one") from None
+            return read_as(cls, data, "record")
+        except WrongDataError as error:
+            raise InvalidRecordError(str(error)) from None
 
 
 def unpack_diff(packed: str) -> str:
@@ -248,89 +245,3 @@ def unpack_diff(packed: str) -> str:
     if unpacker.unconsumed_tail or not unpacker.eof:
         raise InvalidRecordError("the record's diff can't be unpacked: it is cut, or longer than any that is recorded")
     return text.decode("utf-8", "replace")
-
-
-_hints_of: Final[dict[type, dict[str, Any]]] = {}
-
-
-def _hints(cls: type) -> dict[str, Any]:
-    if cls not in _hints_of:
-        _hints_of[cls] = typing.get_type_hints(cls)
-    return _hints_of[cls]
-
-
-class _Reader:
-    """Checks data of unknown origin against the records' fields, and builds them."""
-
-    def __init__(self) -> None:
-        self._path: list[object] = []
-
-    def record(self, cls: type[T], data: object) -> T:
-        if not isinstance(data, dict):
-            raise self._error("a mapping", data)
-        values: dict[str, Any] = {}
-        for spec in dataclasses.fields(cls):  # type: ignore[arg-type]
-            if spec.name in data:
-                values[spec.name] = self._at(spec.name, data[spec.name], _hints(cls)[spec.name])
-            elif spec.default is dataclasses.MISSING and spec.default_factory is dataclasses.MISSING:
-                raise InvalidRecordError(f"{self._where()} has no {spec.name!r}")
-        return cls(**values)
-
-    def _at(self, step: object, value: object, hint: Any) -> Any:
-        self._path.append(step)
-        result = self._value(value, hint)
-        self._path.pop()
-        return result
-
-    def _value(self, value: object, hint: Any) -> Any:
-        # bool is an int to isinstance, and a record that says True for a job number is damaged.
-        if type(value) is hint:
-            return value
-        if hint is Any:
-            return self._plain(value)
-        origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-        if origin is types.UnionType:
-            return None if value is None else self._value(value, arguments[0])
-        if dataclasses.is_dataclass(hint):
-            return self.record(typing.cast("type[Any]", hint), value)
-        if origin is list and isinstance(value, list):
-            return [self._at(i, item, arguments[0]) for i, item in enumerate(value)]
-        if origin is dict and isinstance(value, dict):
-            return {self._key(key, arguments[0]): self._at(key, item, arguments[1]) for key, item in value.items()}
-        raise self._error(str(getattr(hint, "__name__", hint)), value)
-
-    def _plain(self, value: object) -> Any:
-        if value is None or type(value) in (str, int, float, bool):
-            return value
-        if type(value) is list:
-            return [self._at(i, item, Any) for i, item in enumerate(value)]
-        if type(value) is dict:
-            return {self._key(key, Any): self._at(key, item, Any) for key, item in value.items()}
-        raise self._error("plain data", value)
-
-    def _key(self, key: object, hint: Any) -> Any:
-        if type(key) in ((str, int, float, bool) if hint is Any else (hint,)):
-            return key
-        raise self._error("a mapping with plain keys", key)
-
-    def _error(self, expected: str, value: object) -> InvalidRecordError:
-        return InvalidRecordError(f"{self._where()} should be {expected}, and is {_describe(value)}")
-
-    def _where(self) -> str:
-        steps = [f"[{_short(step)}]" if type(step) is int else f".{_short(step)}" for step in self._path[:12]]
-        return "".join(["record", *steps, "…" if len(self._path) > len(steps) else ""])
-
-
-def _describe(value: object) -> str:
-    # Only these have a text that can be trusted: anything else may raise, or run on.
-    return (
-        f"{type(value).__name__} {_short(value)!r}" if isinstance(value, str | float | bool) else type(value).__name__
-    )
-
-
-def _short(step: object) -> str:
-    return (
-        str(step)[:60]
-        if isinstance(step, str | float | bool) or (isinstance(step, int) and abs(step) < 10**18)
-        else "…"
-    )

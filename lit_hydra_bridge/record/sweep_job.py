@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from lit_hydra_bridge.files import DamagedFileError, read_json
 from lit_hydra_bridge.record.run_record import HydraJob
+from lit_hydra_bridge.typed_data import read_as
 
 OWN_FOLDER: Final = ".sweep"
 """In a sweep's folder, what is ours alone; its files are listed in sweep/folder.py."""
@@ -39,6 +40,13 @@ class SweepJob:
     """Of the task, secrets redacted."""
 
 
+@dataclass(frozen=True)
+class _Identity:
+    """What is of interest here in sweep.json."""
+
+    id: str
+
+
 def read_sweep_job(hydra: HydraJob | None) -> SweepJob | None:
     """Return which job of a sweep the running one is; None where it is a run of its own."""
     if hydra is None or hydra.mode != "MULTIRUN" or hydra.sweep_dir is None or not isinstance(hydra.job_num, int):
@@ -58,9 +66,10 @@ def read_sweep_job(hydra: HydraJob | None) -> SweepJob | None:
 
 def _id_of_ours(folder: Path) -> str | None:
     try:
-        return str(json.loads((folder / OWN_FOLDER / "sweep.json").read_text(encoding="utf-8"))["id"]) or None
-    except (OSError, ValueError, KeyError, TypeError):
+        found = read_json(folder / OWN_FOLDER / "sweep.json", lambda data: read_as(_Identity, data, "the sweep"))
+    except DamagedFileError:
         return None
+    return found.id or None if found else None
 
 
 def _name(folder: Path) -> str:

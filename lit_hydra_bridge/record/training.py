@@ -8,6 +8,7 @@ import sys
 from contextlib import suppress
 from typing import Any
 
+from lit_hydra_bridge.progress import Checkpoints
 from lit_hydra_bridge.record.run_record import ComposedConfig, SavedCheckpoint, Training
 
 
@@ -44,16 +45,19 @@ def read_metrics(trainer: Any) -> dict[str, float]:
 
 def read_saved_checkpoint(trainer: Any, checkpoint: dict[str, Any]) -> SavedCheckpoint:
     """Describe a checkpoint that Lightning is about to write."""
-    found = {key: value for key, value in read_checkpoints(trainer).items() if key != "last"}
+    found = read_checkpoints(trainer)
     return SavedCheckpoint(
         epoch=_integer(checkpoint.get("epoch")) or 0,
         global_step=_integer(checkpoint.get("global_step")) or 0,
         weights_only="optimizer_states" not in checkpoint,
-        **found,
+        best=found.get("best"),
+        monitor=found.get("monitor"),
+        mode=found.get("mode"),
+        score=found.get("score"),
     )
 
 
-def read_checkpoints(trainer: Any) -> dict[str, Any]:
+def read_checkpoints(trainer: Any) -> Checkpoints:
     """Return what a ModelCheckpoint has found so far: the first one with a monitor, or else the first of all.
 
     `best`, `last`: paths; `monitor`, `mode`, `score`: what the best one is best at.

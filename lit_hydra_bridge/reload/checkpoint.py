@@ -23,6 +23,7 @@ from lit_hydra_bridge.errors import (
     InvalidRecordError,
     NoRecordError,
 )
+from lit_hydra_bridge.files import DamagedFileError, opened, read_json
 from lit_hydra_bridge.record.record_json import parse_record
 from lit_hydra_bridge.record.run_record import RECORD_KEY, RunRecord
 from lit_hydra_bridge.reload.pickle_entries import BadPickleError, TruncatedPickleError, entries, single_value
@@ -82,12 +83,13 @@ def read_record_or_json(path: str) -> RunRecord:
     """
     if not path.endswith(".json"):
         return read_record(path)
-    import json
-
     try:
-        return RunRecord.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
-    except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path}: no record can be read from it: {str(error)[:_MAX_MESSAGE]}") from None
+        record = read_json(path, RunRecord.from_dict)
+    except DamagedFileError as error:
+        raise CheckpointError(str(error)) from None
+    if record is None:
+        raise CheckpointNotFoundError(f"{path}: there is no such file or folder")
+    return record
 
 
 def _malformed(name: str, reason: str) -> DamagedCheckpointError:
@@ -105,7 +107,7 @@ def _opened(place: str) -> Iterator[tuple[IO[bytes], str]]:
                 yield remote, place
             return
         file = checkpoint_file(Path(place))
-        with file.open("rb") as local:
+        with opened(file) as local:
             yield local, str(file)
     except FileNotFoundError as error:
         if isinstance(error, CheckpointError):

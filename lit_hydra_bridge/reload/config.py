@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from lit_hydra_bridge.errors import ConfigKeyError, DamagedCheckpointError
 from lit_hydra_bridge.reload.checkpoint import read_record
+from lit_hydra_bridge.reload.yaml_text import check_config, check_yaml, load_yaml
 
 _MAX_LISTED: Final = 30
 
@@ -37,17 +38,34 @@ def config_of(record: RunRecord, resolve: bool, name: str = "the record") -> Dic
     Raises:
         DamagedCheckpointError: what the record holds is not a config.
     """
+    if resolve:
+        content: Any = as_omegaconf_content(record, name)
+    else:
+        content = record.config.composed
+    try:
+        return config_from(content, aliases=False)
+    except ValueError as error:
+        raise _not_a_config(name, str(error)) from None
+
+
+def config_from(content: str | dict[Any, Any], *, aliases: bool = True) -> DictConfig:
+    """Return the config that YAML of unknown origin, or plain data, gives.
+
+    Raises:
+        ValueError: it gives none; in one line.
+    """
     from omegaconf import DictConfig, OmegaConf
 
-    text = record.config.composed
-    if not resolve and _has_alias(text):
-        raise _not_a_config(name, "it has YAML aliases, which no recorded config has")
     try:
-        config = OmegaConf.create(as_omegaconf_content(record) if resolve else text)
-    except Exception as error:  # the YAML parser's, omegaconf's, or too deep a nesting
-        raise _not_a_config(name, f"{type(error).__name__}: {' '.join(str(error).split())[:200]}") from None
+        if isinstance(content, str):
+            check_yaml(content, aliases=aliases)
+            if aliases and "*" in content:  # omegaconf makes copies of what they name
+                check_config(load_yaml(content))
+        config = OmegaConf.create(content)
+    except Exception as error:  # the YAML parser's, or omegaconf's
+        raise ValueError(f"{type(error).__name__}: {' '.join(str(error).split())[:200]}") from None
     if not isinstance(config, DictConfig):
-        raise _not_a_config(name, f"it is a {type(config).__name__}, and should be a mapping")
+        raise ValueError(f"it is a {type(config).__name__}, and should be a mapping")
     return config
 
 
@@ -57,25 +75,20 @@ def _not_a_config(name: str, reason: str) -> DamagedCheckpointError:
     )
 
 
-def _has_alias(text: str) -> bool:
-    """Tell whether parts of the YAML are named and repeated: a few bytes can stand for gigabytes."""
-    if "&" not in text or "*" not in text:
-        return False
-    import yaml
-
-    try:
-        return any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text, Loader=yaml.SafeLoader))
-    except yaml.YAMLError:
-        return False  # whoever parses it says what is wrong
-
-
-def as_omegaconf_content(record: RunRecord) -> dict[Any, Any]:
+def as_omegaconf_content(record: RunRecord, name: str = "the record") -> dict[Any, Any]:
     """Return the resolved config such that omegaconf reads every settled text as itself.
 
     A value like `${x}` that was not an interpolation is escaped; one that still is stays.
+
+    Raises:
+        DamagedCheckpointError: it is too large for a config.
     """
     from lit_hydra_bridge.hydra_text import escape_interpolations
 
+    try:
+        check_config(record.config.resolved)
+    except ValueError as error:
+        raise _not_a_config(name, str(error)) from None
     unresolved = set(record.config.unresolved)
 
     def content(value: Any, path: str) -> Any:

@@ -56,7 +56,7 @@ class CheckpointOptions:
             self.error = f"{place}: can't be read: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
 
     def _add_nodes(self, record: RunRecord) -> None:
-        for keys, content in _mappings(as_omegaconf_content(record), ()):
+        for keys, content in _mappings(as_omegaconf_content(record, self._place), ()):
             name = "/".join(keys)
             if name not in self._nodes:  # a key may have a slash in it
                 self._nodes[name] = keys, content

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from lit_hydra_bridge.errors import ResultsError
 from lit_hydra_bridge.results.fields import Field, Fields
@@ -17,12 +18,18 @@ from lit_hydra_bridge.results.sweep_results import SweepResults
 if TYPE_CHECKING:
     import pandas
 
+_FORMULA: Final = tuple("=+-@\t\r\n")
+_NUMBER: Final = re.compile(r"[-+](?:[0-9]+\.?[0-9]*|\.[0-9]+|inf|nan)(?:e[-+]?[0-9]+)?", re.IGNORECASE | re.ASCII)
+
 
 def csv_text(rows: Sequence[JobRow], fields: Sequence[Field]) -> str:
-    """Return a line of names and a line a job; what is not there is empty, times are UTC in ISO 8601."""
+    """Return a line of names and a line a job; what is not there is empty, times are UTC in ISO 8601.
+
+    A text that a spreadsheet would take for a formula has a `'` before it.
+    """
     lines = _Lines()
     writer = csv.writer(lines)
-    writer.writerow([each.name for each in fields])
+    writer.writerow([_inert(each.name) for each in fields])
     writer.writerows([_cell(each, each.get(row)) for each in fields] for row in rows)
     return "".join(lines)
 
@@ -40,7 +47,13 @@ def _cell(each: Field, value: Any) -> str:
         return ""
     if each.is_time:
         return iso(value)
-    return value if isinstance(value, str) else json.dumps(value)
+    return _inert(value) if isinstance(value, str) else json.dumps(value)
+
+
+def _inert(text: str) -> str:
+    if text[:1] not in _FORMULA:
+        return text
+    return text if _NUMBER.fullmatch(text) else f"'{text}"
 
 
 def iso(seconds: float) -> str:

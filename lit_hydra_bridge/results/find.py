@@ -8,13 +8,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from lit_hydra_bridge.files import opened
 from lit_hydra_bridge.results.hydra_folder import HYDRA
 from lit_hydra_bridge.results.read import STATE, is_sweep
 
 # What runs leave beside their folders, and what people keep beside their code.
 _PASSED_OVER: Final = frozenset({"node_modules", "__pycache__", "wandb", "mlruns", "site-packages", "venv"})
 _HEAD: Final = 400
-_IS_OF_A_SWEEP: Final = re.compile(r"^  mode: MULTIRUN\s*$", re.MULTILINE)
+_LONGEST: Final = 1 << 20
+_IS_OF_A_SWEEP: Final = re.compile(rb"^  mode: MULTIRUN\s*$", re.MULTILINE)
 
 
 @dataclass
@@ -67,8 +69,8 @@ def _has_jobs(folder: str) -> bool:
         if _is_job_of_ours(path):
             return True
         try:
-            with open(os.path.join(path, HYDRA, "hydra.yaml"), encoding="utf-8", errors="replace") as file:
-                return _IS_OF_A_SWEEP.search(file.read()) is not None
+            with opened(os.path.join(path, HYDRA, "hydra.yaml")) as file:
+                return _IS_OF_A_SWEEP.search(file.read(_LONGEST)) is not None
         except OSError:
             continue
     return False
@@ -77,7 +79,7 @@ def _has_jobs(folder: str) -> bool:
 def _is_job_of_ours(folder: str) -> bool:
     """Tell whether the folder's job.json is one of our launchers': others use that name too."""
     try:
-        with open(os.path.join(folder, STATE), "rb") as file:
+        with opened(os.path.join(folder, STATE)) as file:
             return b'"sweep"' in file.read(_HEAD)
     except OSError:
         return False

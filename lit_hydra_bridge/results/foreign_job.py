@@ -25,7 +25,7 @@ def foreign_row(folder: str, problems: list[str]) -> JobRow | None:
     if not overrides and training.overrides:
         overrides = training.overrides
     if number is None:
-        number = training.number if training.number is not None else int(name) if name.isdigit() else 0
+        number = training.number if training.number is not None else int(name) if name.isdecimal() else 0
     return JobRow(
         number=number,
         folder=Path(folder),

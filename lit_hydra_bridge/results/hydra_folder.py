@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from lit_hydra_bridge.errors import CheckpointError, ResultsError
+from lit_hydra_bridge.files import DamagedFileError, damaged, opened, read_text
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 HYDRA: Final = ".hydra"
 MULTIRUN: Final = "multirun.yaml"
-_NUMBER: Final = re.compile(r"^  job:\n(?:    .*\n)*?    num: ([0-9]{1,9})$", re.MULTILINE)
+_HEAD: Final = 1 << 20
+_NUMBER: Final = re.compile(rb"^  job:\n(?:    .*\n)*?    num: ([0-9]{1,9})$", re.MULTILINE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +39,7 @@ class HydraNode:
         """The launcher's name, as it is chosen: basic, joblib, submitit_slurm, lit_local and so on."""
         choices = self.get("runtime.choices")
         name = choices.get("hydra/launcher") if isinstance(choices, dict) else None
-        return str(name or "")
+        return name if isinstance(name, str) else ""
 
     @property
     def direction(self) -> str | None:
@@ -80,8 +82,8 @@ def read_number(run: str | os.PathLike[str]) -> int | None:
     Raises:
         ResultsError: the file is there and can't be read.
     """
-    with suppress(OSError), open(os.path.join(run, HYDRA, "hydra.yaml"), encoding="utf-8", errors="replace") as file:
-        found = _NUMBER.search(file.read())
+    with suppress(OSError), opened(os.path.join(run, HYDRA, "hydra.yaml")) as file:
+        found = _NUMBER.search(file.read(_HEAD))
         if found:  # parsing all of it takes a hundred times as long
             return int(found[1])
     return read_hydra_node(run).number
@@ -120,21 +122,15 @@ def _node_of(path: str) -> HydraNode:
 
 
 def _yaml(path: str) -> Any:
-    try:
-        with open(path, encoding="utf-8") as file:
-            text = file.read()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except (OSError, ValueError) as error:
-        raise ResultsError(f"{path}: it can't be read ({error})") from None
-    import yaml
+    from lit_hydra_bridge.reload.yaml_text import MOST_BYTES, load_yaml
 
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        return yaml.load(text, loader)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ResultsError(f"{path}: it can't be read ({reason})") from None
+        text = read_text(path, MOST_BYTES)
+        return None if text is None else load_yaml(text)
+    except DamagedFileError as error:
+        raise ResultsError(str(error)) from None
+    except ValueError as error:
+        raise ResultsError(str(damaged(path, error))) from None
 
 
 def saved_config(folder: Path, checkpoint: Path | None, resolve: bool) -> DictConfig:
@@ -154,16 +150,21 @@ def saved_config(folder: Path, checkpoint: Path | None, resolve: bool) -> DictCo
 
 
 def _config_of_hydra(path: Path, resolve: bool) -> DictConfig:
-    from omegaconf import DictConfig, OmegaConf
+    from omegaconf import OmegaConf
+
+    from lit_hydra_bridge.reload.config import config_from
+    from lit_hydra_bridge.reload.yaml_text import MOST_BYTES, bounded_resolving
 
     try:
-        config = OmegaConf.load(path)
+        text = read_text(path, MOST_BYTES)
+        if text is None:
+            raise ResultsError(f"{path.parent.parent}: neither a checkpoint's record nor {path} is there")
+        config = config_from(text)
         if resolve:
-            OmegaConf.resolve(config)
-    except FileNotFoundError:
-        raise ResultsError(f"{path.parent.parent}: neither a checkpoint's record nor {path} is there") from None
-    except Exception as error:  # the YAML parser's, omegaconf's, or a resolver's own
-        raise ResultsError(f"{path}: it can't be read ({type(error).__name__}: {error})") from None
-    if not isinstance(config, DictConfig):
-        raise ResultsError(f"{path}: it is a {type(config).__name__}, and should be a mapping")
+            with bounded_resolving():
+                OmegaConf.resolve(config)
+    except (DamagedFileError, ResultsError) as error:
+        raise ResultsError(str(error)) from None
+    except Exception as error:  # omegaconf's, or a resolver's own
+        raise ResultsError(str(damaged(path, error))) from None
     return config

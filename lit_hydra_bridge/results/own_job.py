@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from lit_hydra_bridge.files import DamagedFileError
 from lit_hydra_bridge.progress import Progress, read_progress
 from lit_hydra_bridge.results.row import INTERRUPTED, RUNNING, JobAttempt, JobRow, Scalar
 from lit_hydra_bridge.sweep.folder import JobFolder
@@ -16,21 +17,24 @@ from lit_hydra_bridge.text import one_line
 _ORPHANED: Final = "its launcher has ended, and it has left no word"
 
 
-def own_row(state: JobState, folder: str, varying: Mapping[str, Scalar], *, is_running: bool, now: float) -> JobRow:
+def own_row(
+    state: JobState, folder: str, varying: Mapping[str, Scalar], problems: list[str], *, is_running: bool, now: float
+) -> JobRow:
     """Return the row of a job.
 
     Args:
         state: what its job.json says.
         folder: where that stands.
         varying: those of its overrides that vary in the sweep.
+        problems: what can't be read is added to them.
         is_running: whether a launcher is at work in the sweep's folder.
         now: seconds since the epoch.
     """
     attempts = tuple(_attempt(each, is_running) for each in state.attempts)
     last = attempts[-1] if attempts else None
     path = Path(folder)
-    progress = read_progress(JobFolder(path).progress) if last and not state.outcome else None
-    checkpoints = _present(_checkpoints(state, progress), folder)
+    progress = _progress(JobFolder(path), problems) if last and not state.outcome else None
+    checkpoints = _present(state.checkpoints or (progress.checkpoints if progress else {}), folder)
     best = checkpoints.get("best") or checkpoints.get("last")
     value = state.return_value
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
@@ -47,11 +51,19 @@ def own_row(state: JobState, folder: str, varying: Mapping[str, Scalar], *, is_r
         duration_s=sum(durations) if durations else None,
         return_value=state.return_value_text if state.return_value_text is not None else value,
         value=_float(value) if is_number else None,
-        metrics=_numbers(state.metrics or (progress.metrics if progress else {})),
+        metrics=state.metrics or (progress.metrics if progress else {}),
         checkpoint=Path(best) if best else None,
         checkpoints=checkpoints,
         reason=last.reason if last and last.outcome != Outcome.COMPLETED.value else "",
     )
+
+
+def _progress(folder: JobFolder, problems: list[str]) -> Progress | None:
+    try:
+        return read_progress(folder.progress)
+    except DamagedFileError as error:
+        problems.append(str(error))
+        return None
 
 
 def _attempt(attempt: Attempt, is_running: bool) -> JobAttempt:
@@ -68,14 +80,10 @@ def _attempt(attempt: Attempt, is_running: bool) -> JobAttempt:
     )
 
 
-def _checkpoints(state: JobState, progress: Progress | None) -> dict[str, Any]:
-    return state.checkpoints or (progress.checkpoints if progress else {})
-
-
-def _present(checkpoints: dict[str, Any], folder: str) -> dict[str, Any]:
+def _present(checkpoints: Mapping[str, Any], folder: str) -> dict[str, Any]:
     """Return the checkpoints with their paths as they are now: the sweep's folder may have been moved."""
     return {
-        name: found_again(value, folder) if name in ("best", "last") and isinstance(value, str) else value
+        name: found_again(value, folder) if name in ("best", "last") else value
         for name, value in checkpoints.items()
         if value is not None
     }
@@ -94,10 +102,6 @@ def found_again(path: str, folder: str) -> str:
         if os.path.exists(here):
             return here
     return path
-
-
-def _numbers(metrics: dict[str, Any]) -> dict[str, float]:
-    return {str(name): number for name, value in metrics.items() if (number := _float(value)) is not None}
 
 
 def _float(value: Any) -> float | None:

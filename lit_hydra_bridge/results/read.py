@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +16,7 @@ from lit_hydra_bridge.results.overrides import varying
 from lit_hydra_bridge.results.own_job import own_row
 from lit_hydra_bridge.results.row import JobRow, Scalar
 from lit_hydra_bridge.results.sweep_results import SweepResults
-from lit_hydra_bridge.sweep.folder import SweepFolder, SweepIdentity, is_aside
+from lit_hydra_bridge.sweep.folder import JobFolder, SweepFolder, SweepIdentity, is_aside
 from lit_hydra_bridge.sweep.job import JobState
 
 STATE: Final = "job.json"
@@ -121,17 +120,13 @@ class _Reader:
         if isinstance(job, JobRow):
             return replace(job, varying=own)
         is_running = job.outcome is None and self.is_running
-        return own_row(job, folder, own, is_running=is_running, now=self._now)
+        return own_row(job, folder, own, self.problems, is_running=is_running, now=self._now)
 
     def _state(self, folder: str) -> JobState | None:
-        path = os.path.join(folder, STATE)
         try:
-            with open(path, "rb") as file:
-                return JobState.from_dict(json.loads(file.read()))
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        except (OSError, ValueError, RecursionError, SweepFolderError) as error:
-            self.problems.append(f"{path}: it can't be read ({error})")
+            return JobFolder(Path(folder)).read()
+        except SweepFolderError as error:
+            self.problems.append(str(error))
             return None
 
     def _identity(self) -> SweepIdentity | None:

@@ -107,7 +107,8 @@ class SweepResults:
     def to_csv(self) -> str:
         """Return a line a job as CSV, after one of names: what `results.csv` holds.
 
-        What is not there is empty, times are UTC in ISO 8601.
+        What is not there is empty, times are UTC in ISO 8601. A text that begins with one of `= + - @`, a tab or a
+        line's end has a `'` before it, so that no spreadsheet takes it for a formula; numbers have not.
         """
         from lit_hydra_bridge.results.exports import csv_text
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import os
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from lit_hydra_bridge.errors import ResultsError
+from lit_hydra_bridge.files import opened, write_file
 from lit_hydra_bridge.results.read import read_sweep
 
 NAME: Final = "results.csv"
 
 
 def write_results(folder: Path) -> Path:
-    """Write the table of a sweep beside and rename, so that no reader sees half of it; return its path.
+    """Write the table of a sweep; return its path.
 
     Raises:
         ResultsError: there is no sweep in the folder, or the file that is there is none of ours.
@@ -27,20 +26,14 @@ def write_results(folder: Path) -> Path:
     text = read_sweep(folder).to_csv().encode("utf-8", "backslashreplace")
     if text == there:
         return path
-    beside = path.with_name(f"{NAME}.{os.getpid()}.tmp")
-    try:
-        beside.write_bytes(text)
-        os.replace(beside, path)
-    except OSError:
-        with suppress(OSError):
-            beside.unlink()
-        raise
+    write_file(path, text)
     return path
 
 
 def _read(path: Path) -> bytes | None:
     try:
-        return path.read_bytes()
+        with opened(path) as file:
+            return file.read()
     except FileNotFoundError:
         return None
 

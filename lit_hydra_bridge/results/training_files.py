@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from lit_hydra_bridge.errors import CheckpointError, NoRecordError
+from lit_hydra_bridge.files import opened
 from lit_hydra_bridge.results.own_job import found_again
 
 if TYPE_CHECKING:
@@ -101,8 +102,8 @@ def _best(record: RunRecord, folder: str) -> dict[str, Any]:
 def _last_values(path: str, problems: list[str]) -> dict[str, float]:
     """Return each metric's last value, from the end of the file: it may be long."""
     try:
-        with open(path, "rb") as file:
-            head = file.readline()
+        with opened(path) as file:
+            head = file.readline(_TAIL)
             size = os.fstat(file.fileno()).st_size
             file.seek(max(len(head), size - _TAIL))
             tail = file.read()
@@ -112,9 +113,12 @@ def _last_values(path: str, problems: list[str]) -> dict[str, float]:
     lines = tail.decode("utf-8", "replace").splitlines()
     if size - _TAIL > len(head):
         lines = lines[1:]  # cut in its middle
-    names = next(csv.reader([head.decode("utf-8", "replace")]), [])
+    try:
+        names, *rows = csv.reader(line.replace("\0", "") for line in [head.decode("utf-8", "replace"), *lines])
+    except (csv.Error, ValueError):  # a field that is too long, or no line at all
+        return {}
     values: dict[str, float] = {}
-    for row in csv.reader(lines):
+    for row in rows:
         if len(row) == len(names):  # the last one may be half written
             pairs = zip(names, map(_number, row), strict=True)
             values |= {name: number for name, number in pairs if number is not None}

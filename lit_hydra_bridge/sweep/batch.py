@@ -15,10 +15,12 @@ import socket
 import time
 from collections import Counter, deque
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from lit_hydra_bridge.errors import SweepError
+from lit_hydra_bridge.files import PATIENCE_S, may_pass
 from lit_hydra_bridge.sweep import job_environment
 from lit_hydra_bridge.sweep.board.board import paused
 from lit_hydra_bridge.sweep.folder import JobFolder, SweepFolder
@@ -32,6 +34,7 @@ from lit_hydra_bridge.sweep.settings import LitLocalSettings
 from lit_hydra_bridge.sweep.shown import Shown
 from lit_hydra_bridge.sweep.signals import Signals
 from lit_hydra_bridge.sweep.slots import SlotPool
+from lit_hydra_bridge.sweep.unwritten import Unwritten
 from lit_hydra_bridge.sweep.worker import JobSpec
 
 _TICK_S: Final = 0.25
@@ -54,6 +57,7 @@ class Batch:
     token: str
     masks: list[str]
     signals: Signals
+    unwritten: Unwritten
     ended: dict[int, tuple[JobState, JobFolder | None]] = field(default_factory=dict)
     """By number: what each job came to, and where."""
 
@@ -65,6 +69,7 @@ class Batch:
         self._stopping: tuple[Outcome, str] | None = None
         self._looked_at_logs = 0.0
         self._tries: Counter[int] = Counter()
+        self._no_room_since: float | None = None
 
     @property
     def stopped_by(self) -> int | None:
@@ -77,7 +82,7 @@ class Batch:
             while True:
                 self._fill()
                 self._show()
-                if not self._running:
+                if not self._running and self._next is None:
                     break
                 self._wait()
                 self._settle()
@@ -100,9 +105,24 @@ class Batch:
                 return
             try:
                 self._start(plan, slot)
+                self._no_room_since = None
             except (OSError, SweepError) as error:  # no folder, no more processes: this job's failure, not the sweep's
                 self.pool.give_back(slot)
-                self._give_up(plan.state, error)
+                if self._waits_for_room(plan, error):
+                    return
+                self._give_up(plan.state, error, plan.folder)
+
+    def _waits_for_room(self, plan: JobPlan, error: Exception) -> bool:
+        """Tell whether a job that can't be started now is to be started later: else all would fail on a full disk."""
+        if not may_pass(error):
+            return False
+        now = time.monotonic()
+        if self._no_room_since is None:
+            self._no_room_since = now
+            self.shown.say(f"Job {plan.state.number} can't be started now: {error}; it is tried again.")
+        waits = now - self._no_room_since < PATIENCE_S
+        self._next = plan if waits else None
+        return waits
 
     def _next_plan(self) -> JobPlan | None:
         """Plan the next job that has to be run; those that were completed before are passed over."""
@@ -123,24 +143,29 @@ class Batch:
                 plan = self.planner.plan(number, overrides, state)
                 self.pool.check(plan.devices)
                 return plan
-            except SweepError as error:
+            except (OSError, SweepError) as error:
                 self._give_up(state or JobState(number=number, sweep="", overrides=tuple(overrides)), error)
         return None
 
-    def _give_up(self, state: JobState, error: Exception) -> None:
+    def _give_up(self, state: JobState, error: Exception, folder: JobFolder | None = None) -> None:
         """A job that can't even be started has failed."""
         now = time.time()
         reason = f"it could not be started: {error}"
         attempt = Attempt(started=now, ended=now, outcome=Outcome.FAILED, reason=reason)
-        self._finish(replace(state, attempts=(*state.attempts, attempt)), None)
+        state = replace(state, attempts=(*state.attempts, attempt))
+        if folder is not None and folder.state_file.exists():
+            self.unwritten.write_state(folder, state)
+        self._finish(state, None)
 
     def _start(self, plan: JobPlan, slot: Any) -> None:
         number = plan.state.number
-        plan.folder.path.mkdir(parents=True, exist_ok=True)
         attempt = Attempt(
             started=time.time(), slot=slot, start_method=self.starter.name, resumed_from=plan.resumed_from
         )
         token = f"{self.token}:{number}:{len(plan.state.attempts) + 1};"
+        state = replace(plan.state, attempts=(*plan.state.attempts, attempt))
+        plan.folder.write(state)  # without room for this the job would come to nothing
+        self.unwritten.forget(plan.folder.state_file)
         frozen = str(self.folder.frozen_config(number))
         changes = job_environment.changes(
             os.environ,
@@ -152,7 +177,7 @@ class Batch:
             strip_slurm=self.settings.strip_slurm,
         )
         spec = JobSpec(
-            state=replace(plan.state, attempts=(*plan.state.attempts, attempt)),
+            state=state,
             folder=str(plan.folder.path),
             argv=plan.argv,
             environment=changes,
@@ -223,10 +248,11 @@ class Batch:
                 running.tell({"ended": pid, "status": status})
 
     def _end(self, running: Running, status: int) -> None:
-        running.line.close()
-        state = running.verdict(status)
+        running.close()
+        state = running.verdict(status, self.unwritten.write_state)
         self.pool.give_back(running.attempt.slot)
-        self.folder.frozen_config(running.number).unlink(missing_ok=True)
+        with suppress(OSError):
+            self.folder.frozen_config(running.number).unlink()
         self._bound_log(running)
         self._tee(running, all_of_it=True)
         for pid in running.ranks:
@@ -249,6 +275,7 @@ class Batch:
     def _watch(self) -> None:
         now = time.monotonic()
         self._look_at_signals()
+        self.unwritten.try_again()
         for running in self._running.values():
             limit = self.settings.timeout_min
             if running.asked is None and limit is not None and now - running.started > 60 * limit:

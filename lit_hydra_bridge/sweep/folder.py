@@ -13,7 +13,6 @@ from __future__ import annotations
 import errno
 import fcntl
 import itertools
-import json
 import os
 import socket
 import time
@@ -24,23 +23,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from lit_hydra_bridge.errors import SweepFolderError
-from lit_hydra_bridge.sweep.job import FORMAT, JobState
+from lit_hydra_bridge.files import DamagedFileError, may_pass, read_json, write_json
+from lit_hydra_bridge.sweep.job import FORMAT, JobState, of_known_format
+from lit_hydra_bridge.typed_data import Seconds, read_as
 
 # A dead launcher's jobs are killed within seconds; until then they hold the lock.
 _WAIT_FOR_DYING_JOBS_S: Final = 15.0
 _NO_LOCKS_HERE: Final = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
-
-
-def write_json(path: Path, data: Any) -> None:
-    """Write beside and rename, so that no reader sees half a file."""
-    beside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        beside.write_text(json.dumps(data, indent=1), encoding="utf-8")
-        os.replace(beside, path)
-    except OSError:
-        with suppress(OSError):
-            beside.unlink()
-        raise
 
 
 @dataclass(frozen=True)
@@ -68,16 +57,16 @@ class JobFolder:
             SweepFolderError: there is one, and it can't be read.
         """
         try:
-            return JobState.from_dict(json.loads(self.state_file.read_text(encoding="utf-8")))
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError) as error:
-            raise SweepFolderError(f"{self.state_file}: it can't be read ({error})") from None
-        except SweepFolderError as error:
-            raise SweepFolderError(f"{self.state_file}: {error}") from None
+            return read_json(self.state_file, JobState.from_dict)
+        except DamagedFileError as error:
+            raise SweepFolderError(str(error)) from None
 
     def write(self, state: JobState) -> None:
-        """Write the job's state; the job may have removed its folder."""
+        """Write the job's state; the job may have removed its folder.
+
+        Raises:
+            OSError: it can't be written.
+        """
         self.path.mkdir(parents=True, exist_ok=True)
         write_json(self.state_file, state.to_dict())
 
@@ -87,7 +76,7 @@ class SweepIdentity:
     """What sweep.json says: which sweep a folder is of, and how it was launched."""
 
     id: str
-    created: float
+    created: Seconds
     """Seconds since the epoch."""
     program: str
     """The script, or `-m` and the module, that was run."""
@@ -151,24 +140,25 @@ class SweepFolder:
         Raises:
             SweepFolderError: it can't be read.
         """
+
+        def checked(data: Any) -> SweepIdentity:
+            return read_as(SweepIdentity, of_known_format(data), "the sweep")
+
         try:
-            data = json.loads(self.identity_file.read_text(encoding="utf-8"))
-            if data["format"] > FORMAT:
-                raise SweepFolderError(f"{self.identity_file}: a newer lit-hydra-bridge wrote it: upgrade")
-            known = {name: data[name] for name in SweepIdentity.__dataclass_fields__}
-            known |= {name: tuple(known[name]) for name in ("overrides", "command")}
-            return SweepIdentity(**known)
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise SweepFolderError(
-                f"{self.identity_file}: it can't be read ({type(error).__name__}: {error}); "
-                "take another hydra.sweep.dir, or move this folder away"
-            ) from None
+            return read_json(self.identity_file, checked)
+        except DamagedFileError as error:
+            raise SweepFolderError(f"{error}; take another hydra.sweep.dir, or move this folder away") from None
 
     def write_identity(self, identity: SweepIdentity) -> None:
-        """Write which sweep this is."""
-        write_json(self.identity_file, {"format": FORMAT, **asdict(identity)})
+        """Write which sweep this is.
+
+        Raises:
+            SweepFolderError: it can't be written.
+        """
+        try:
+            write_json(self.identity_file, {"format": FORMAT, **asdict(identity)})
+        except OSError as error:
+            raise _unwritable(self.path, error) from None
 
     def prepare(self) -> None:
         """Make the folder.
@@ -179,14 +169,13 @@ class SweepFolder:
         try:
             self.own.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise SweepFolderError(
-                f"hydra.sweep.dir={self.path}: it can't be written to ({error.strerror or error}); choose another one"
-            ) from None
+            raise _unwritable(self.path, error) from None
 
     def remove_frozen_configs(self) -> None:
         """What the jobs of a launcher that was killed have left."""
         for path in self.own.glob("config-*.pickle"):
-            path.unlink(missing_ok=True)
+            with suppress(OSError):
+                path.unlink()
 
     def lock(self, wait_s: float = _WAIT_FOR_DYING_JOBS_S) -> None:
         """Take the folder for this launcher; a dead launcher's jobs are waited for.
@@ -253,6 +242,16 @@ class SweepFolder:
             folders[:] = sorted(name for name in there if not name.startswith(".") and not is_aside(name, there))
             if "job.json" in files:
                 yield JobFolder(Path(place))
+
+
+def _unwritable(folder: Path, error: OSError) -> SweepFolderError:
+    if may_pass(error):
+        return SweepFolderError(
+            f"hydra.sweep.dir={folder}: it can't be written to now ({error.strerror}); make room, and launch again"
+        )
+    return SweepFolderError(
+        f"hydra.sweep.dir={folder}: it can't be written to ({error.strerror or error}); choose another one"
+    )
 
 
 def aside(folder: Path) -> Path:

@@ -9,10 +9,13 @@ import socket
 import sys
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from lit_hydra_bridge.sweep import worker
+from lit_hydra_bridge.sweep.folder import JobFolder
 from lit_hydra_bridge.sweep.seeding import RandomState
+from lit_hydra_bridge.sweep.verdict import failed
 
 if TYPE_CHECKING:
     from lit_hydra_bridge.sweep.job_environment import ThreadedLibraries
@@ -59,7 +62,10 @@ def run_packed_job(
 
     packed_spec, packed_config = pickle.loads(job)
     spec: worker.JobSpec = pickle.loads(packed_spec)
-    worker.enter(spec, libraries)
+    try:
+        worker.enter(spec, libraries)
+    except OSError as error:  # such as no room for its log
+        return worker.leave_word(failed(spec.state, error), JobFolder(Path(spec.folder)), connection)
     seeded = random_state.apply()
 
     def loaded() -> tuple[Program, Any]:

@@ -16,6 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
+from lit_hydra_bridge.files import write_file
 from lit_hydra_bridge.sweep.job_environment import FROZEN_CONFIG
 from lit_hydra_bridge.sweep.program import dumps
 
@@ -88,9 +89,7 @@ def write_frozen_config(path: str, config: Any) -> None:
     if not path:
         return
     try:
-        beside = Path(f"{path}.{os.getpid()}.tmp")
-        beside.write_bytes(dumps(config))
-        beside.replace(path)
+        write_file(path, dumps(config))
     except Exception as error:
         print(f"lit-hydra-bridge: DDP ranks will compose the config anew ({type(error).__name__}: {error})", flush=True)
 

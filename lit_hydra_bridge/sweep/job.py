@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Final
 
-from lit_hydra_bridge.errors import SweepFolderError
+from lit_hydra_bridge.progress import Checkpoints
+from lit_hydra_bridge.typed_data import Seconds, WrongDataError, read_as
 
 FORMAT: Final = 1
 
@@ -44,9 +45,9 @@ class Slot:
 class Attempt:
     """One start of a job's process."""
 
-    started: float
+    started: Seconds
     """Seconds since the epoch."""
-    ended: float | None = None
+    ended: Seconds | None = None
     outcome: Outcome | None = None
     """None: it runs, or died together with its launcher."""
     reason: str | None = None
@@ -84,8 +85,7 @@ class JobState:
     error_pickle: str | None = None
     """Hydra's JobReturn with the exception that the task raised, pickled, in base64; None where it can't be."""
     metrics: dict[str, float] = field(default_factory=dict)
-    checkpoints: dict[str, Any] = field(default_factory=dict)
-    """`best`, `last`: paths; `monitor`, `mode`, `score`: what the best one is best at."""
+    checkpoints: Checkpoints = field(default_factory=Checkpoints)
 
     @property
     def last(self) -> Attempt | None:
@@ -120,29 +120,23 @@ class JobState:
         """Read what `to_dict` gave.
 
         Raises:
-            SweepFolderError: it has not that form.
+            WrongDataError: it is not a job's state, or that of a later version.
         """
-        try:
-            if data["format"] > FORMAT:
-                raise SweepFolderError(
-                    f"it has format {data['format']} and this version knows up to {FORMAT}: upgrade lit-hydra-bridge"
-                )
-            return cls(
-                number=int(data["number"]),
-                sweep=str(data["sweep"]),
-                overrides=tuple(str(text) for text in data["overrides"]),
-                attempts=tuple(_attempt(item) for item in data["attempts"]),
-                **{key: data.get(key) for key in _OPTIONAL},
-                metrics=dict(data.get("metrics") or {}),
-                checkpoints=dict(data.get("checkpoints") or {}),
-            )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise SweepFolderError(f"it has not the form of a job's state ({type(error).__name__}: {error})") from None
+        return read_as(cls, of_known_format(data), "the job")
 
 
-_OPTIONAL: Final = (
-    "working_dir", "return_value", "return_value_pickle", "return_value_text", "error_pickle",
-)  # fmt: skip
+def of_known_format(data: Any) -> Any:
+    """Return data if this version knows its format.
+
+    Raises:
+        WrongDataError: a later version wrote it.
+    """
+    number = data.get("format", FORMAT) if isinstance(data, dict) else FORMAT
+    if type(number) is not int:
+        raise WrongDataError("its format is not a number")
+    if number > FORMAT:
+        raise WrongDataError(f"a newer lit-hydra-bridge wrote it, in format {number}: upgrade")
+    return data
 
 
 def _attempt_dict(attempt: Attempt) -> dict[str, Any]:
@@ -152,19 +146,3 @@ def _attempt_dict(attempt: Attempt) -> dict[str, Any]:
         "outcome": attempt.outcome.value if attempt.outcome else None,
         "slot": {"devices": list(slot.devices), "share": slot.share, "threads": slot.threads},
     }
-
-
-def _attempt(data: dict[str, Any]) -> Attempt:
-    slot = data.get("slot") or {}
-    known = {key: value for key, value in data.items() if key in Attempt.__dataclass_fields__}
-    return Attempt(
-        **{
-            **known,
-            "outcome": Outcome(data["outcome"]) if data.get("outcome") else None,
-            "slot": Slot(
-                devices=tuple(str(device) for device in slot.get("devices", ())),
-                share=float(slot.get("share", 1.0)),
-                threads=int(slot.get("threads", 1)),
-            ),
-        }
-    )

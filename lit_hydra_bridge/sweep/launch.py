@@ -36,6 +36,7 @@ from lit_hydra_bridge.sweep.program import Program
 from lit_hydra_bridge.sweep.ranking import ranked
 from lit_hydra_bridge.sweep.returns import job_return
 from lit_hydra_bridge.sweep.shown import Shown
+from lit_hydra_bridge.sweep.unwritten import Unwritten
 
 log = logging.getLogger(__name__)
 
@@ -92,6 +93,7 @@ class Sweep:
         self._planner: Planner | None = None
         self._shown: Shown | None = None
         self._summarised = 0
+        self._unwritten = Unwritten(self._say)
         self._results_writer = write_results if settings.results_csv else None
         self._is_open = False
         # What has been imported stays: to look for garbage in it takes a tenth of a second, and that several times
@@ -247,16 +249,30 @@ class Sweep:
         if self._settings.progress != "none":
             rows, best, direction = ranked(shown.rows, self._master)
             print_summary(rows, best=best, direction=direction)
+        self._unwritten.settle()  # before the table, which is made of them
         self._write_results()
+        self._say_what_is_unwritten()
+
+    def _say(self, text: str) -> None:
+        if self._shown is not None:
+            self._shown.say(text)
 
     def _write_results(self) -> None:
         """The jobs are done, and have their own files: a table that can't be written is no failure."""
-        if self._results_writer is None:
+        writer, folder = self._results_writer, self._folder.path
+        if writer is None:
             return
         try:
-            self._results_writer(self._folder.path)
+            self._unwritten.write(folder / "results.csv", lambda: writer(folder))
         except Exception as error:
-            log.warning(f"{self._folder.path}: results.csv can't be written ({type(error).__name__}: {error})")
+            log.warning(f"{folder}: results.csv can't be written ({type(error).__name__}: {error})")
+
+    def _say_what_is_unwritten(self) -> None:
+        if left := self._unwritten.left:
+            command = shlex.join(["lit-hydra", "resume", str(self._folder.path)])
+            lines = ["These files could not be written:", *left]
+            print("\n  ".join(lines), file=sys.stderr)
+            print(f"Make room, and go on; jobs whose outcome is lost are run again: {command}", file=sys.stderr)
 
     def _job_return(self, batch: EndedBatch, number: int, overrides: tuple[str, ...]) -> Any:
         assert self._planner is not None

@@ -116,6 +116,7 @@ class LocalSweep(Sweep):
                 token=self._token,
                 masks=machine.mask_names(os.environ) if self._devices or self._hides_devices() else [],
                 signals=signals,
+                unwritten=self._unwritten,
             )
             batch.run()
         return batch

@@ -41,7 +41,7 @@ def find_resumption(path: str | os.PathLike[str]) -> Resumption:
             f"{folder.path}: the sweep was not launched by a command (a notebook?); launch it again from there with "
             "the same hydra.sweep.dir"
         )
-    if not Path(identity.cwd).is_dir():
+    if not os.path.isdir(identity.cwd):
         raise SweepFolderError(f"{folder.path}: the sweep ran in {identity.cwd}, and there is no such folder now")
     outcomes = []
     for job in folder.job_folders():

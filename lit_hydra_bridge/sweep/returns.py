@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import base64
 import copy
-import pickle
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from hydra.core.utils import JobReturn, JobStatus
 
 from lit_hydra_bridge.errors import JobFailedError
 from lit_hydra_bridge.sweep.job import JobState, Outcome
+from lit_hydra_bridge.sweep.kept_value import UnreadableValueError, unpack
 
 
 class SweptJobReturn(JobReturn):  # type: ignore[misc]
@@ -66,7 +66,15 @@ def job_return(
     from hydra.core.utils import JobRuntime
 
     completed = state.outcome is Outcome.COMPLETED
-    result = {"_return_value": return_value(state)} if completed else _failure(state, log, fallback)
+    try:
+        result = {"_return_value": return_value(state)} if completed else _failure(state, log, fallback)
+    except UnreadableValueError as error:
+        completed = False
+        told = JobFailedError(
+            f"job {state.number} completed, but its return value {error}. To run it again, remove "
+            f"{Path(log).with_name('job.json')}"
+        )
+        result = {"_return_value": told}
     return SweptJobReturn(
         make_config,
         overrides=list(state.overrides),
@@ -78,10 +86,12 @@ def job_return(
 
 
 def return_value(state: JobState) -> Any:
-    """Return what a completed job's task has returned."""
-    if state.return_value_pickle is None:
-        return state.return_value
-    return pickle.loads(base64.b64decode(state.return_value_pickle))
+    """Return what a completed job's task has returned.
+
+    Raises:
+        UnreadableValueError: it can't be unpickled in this process.
+    """
+    return state.return_value if state.return_value_pickle is None else unpack(state.return_value_pickle)
 
 
 def _failure(state: JobState, log: str, fallback: str) -> dict[str, Any]:
@@ -90,10 +100,14 @@ def _failure(state: JobState, log: str, fallback: str) -> dict[str, Any]:
     outcome = attempt.outcome.value if attempt and attempt.outcome else "not run"
     reason = attempt.reason if attempt and attempt.reason else fallback
     told = JobFailedError(f"job {state.number} {outcome}: {reason}" + (f" (log: {log})" if log else ""))
+    if state.error_pickle is None:
+        return {"_return_value": told}
     try:
-        failed = pickle.loads(base64.b64decode(state.error_pickle or ""))
-        error: Exception = failed._return_value
-    except Exception:  # there is none, or its class can't be imported in this process
+        failed = unpack(state.error_pickle)
+    except UnreadableValueError:  # its class can't be imported in this process
+        return {"_return_value": told}
+    error = getattr(failed, "_return_value", None)
+    if not isinstance(error, Exception):
         return {"_return_value": told}
     remote = {name: value for name, value in vars(failed).items() if name.startswith("_remote_") and value}
     if not remote:  # from Hydra 1.4 on it hands the traceback on by itself

@@ -7,13 +7,15 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
+from lit_hydra_bridge.files import DamagedFileError, opened
 from lit_hydra_bridge.progress import Progress, read_progress
+from lit_hydra_bridge.sweep.folder import JobFolder
 from lit_hydra_bridge.sweep.job import Attempt, JobState, Outcome
 from lit_hydra_bridge.sweep.job_log import LogReader
 from lit_hydra_bridge.sweep.plan import JobPlan
@@ -41,6 +43,8 @@ class Running:
     """LOCAL_RANK and exit status of the first further rank that failed."""
     reader: LogReader | None = None
     """Of its log, where that is shown."""
+    said: JobState | None = None
+    """How it ended, where the job could not write that itself."""
     _rest: bytes = b""
     _progress: ProgressFile = field(default_factory=lambda: ProgressFile())
 
@@ -66,40 +70,59 @@ class Running:
 
     def messages(self) -> Iterator[dict[str, Any]]:
         """Give what the job has sent; ends the connection where the job has."""
-        try:
-            data = self.line.recv(1 << 20)
-        except BlockingIOError:
-            return
-        except OSError:
-            data = b""
-        if not data:
-            self.line.close()
-            return
-        *lines, self._rest = (self._rest + data).split(b"\n")
+        *lines, self._rest = (self._rest + self._received()).split(b"\n")
         for line in lines:
             with suppress(ValueError):
-                yield json.loads(line)
+                message = json.loads(line)
+                if "verdict" in message:
+                    self.said = JobState.from_dict(message["verdict"])
+                else:
+                    yield message
+
+    def _received(self) -> bytes:
+        chunks = []
+        try:
+            while chunk := self.line.recv(1 << 20):
+                chunks.append(chunk)
+            self.line.close()
+        except BlockingIOError:
+            pass
+        except OSError:
+            self.line.close()
+        return b"".join(chunks)
 
     def tell(self, message: dict[str, Any]) -> None:
         """Send something to the job."""
         with suppress(OSError):  # it is gone
             self.line.sendall(json.dumps(message).encode() + b"\n")
 
-    def verdict(self, status: int) -> JobState:
+    def close(self) -> None:
+        """End the connection with a job that has ended."""
+        if self.line.fileno() >= 0:
+            list(self.messages())
+        self.line.close()
+
+    def verdict(self, status: int, write: Callable[[JobFolder, JobState], object]) -> JobState:
         """Return the job's state now that all of its processes are gone.
 
-        What the job itself has written counts; what it could not write is concluded from how its process ended.
+        What the job itself has said counts; what it could not say is concluded from how its process ended.
+
+        Args:
+            status: how it ended.
+            write: writes the state.
         """
-        state = self._written()
+        state = self.said or self._written()
         attempt = state.attempts[-1]
         if attempt.outcome is Outcome.COMPLETED:
+            if self.said is not None:
+                write(self.plan.folder, state)
             return state
         outcome, reason = self._outcome(attempt, status)
         ended = replace(attempt, pid=self.pid, outcome=outcome, reason=reason, ended=attempt.ended or time.time())
         state = replace(state, attempts=(*state.attempts[:-1], ended))
         if progress := self.progress:
             state = replace(state, metrics=progress.metrics, checkpoints=progress.checkpoints)
-        self.plan.folder.write(state)
+        write(self.plan.folder, state)
         return state
 
     def _written(self) -> JobState:
@@ -139,17 +162,18 @@ class ProgressFile:
 
     def read(self, path: Path) -> Progress | None:
         """Return what it says."""
-        with suppress(OSError):
+        with suppress(OSError, DamagedFileError):
             changed = path.stat().st_mtime_ns
             if changed != self._time:
-                self._time, self._read = changed, read_progress(path)
+                self._time = changed
+                self._read = read_progress(path)
         return self._read
 
 
 def last_printed(log: Path) -> str:
     """Return the last lines that a job has printed, in one."""
     try:
-        with log.open("rb") as file:
+        with opened(log) as file:
             file.seek(0, os.SEEK_END)
             file.seek(max(0, file.tell() - _TAIL_BYTES))
             return in_one_line(file.read().decode("utf-8", "replace"))

@@ -5,19 +5,18 @@ Only the job itself can know that it is completed; an exit code proves nothing.
 
 from __future__ import annotations
 
-import base64
 import copy
-import pickle
 import reprlib
 import time
 import traceback
 from dataclasses import replace
 from typing import Any, Final
 
+from lit_hydra_bridge.files import DamagedFileError
 from lit_hydra_bridge.progress import read_progress
 from lit_hydra_bridge.sweep.folder import JobFolder
 from lit_hydra_bridge.sweep.job import Attempt, JobState, Outcome
-from lit_hydra_bridge.sweep.program import dumps
+from lit_hydra_bridge.sweep.kept_value import UnreadableValueError, is_plain, pack
 
 _REPR: Final = 200
 _LARGEST_ERROR: Final = 1 << 20
@@ -34,17 +33,21 @@ def completed(state: JobState, value: Any) -> JobState:
     """Return the job's state, now that its task has returned; a value that can't be kept is its failure."""
     try:
         kept = stored(value)
-    except Exception as error:
-        reason = f"the task's return value {_short(value)} can't be pickled ({type(error).__name__}: {error})"
+    except UnreadableValueError as error:
+        reason = f"the task's return value {_short(value)} {error}"
         return _ended(state, Outcome.FAILED, reason=reason)
     return replace(_ended(state, Outcome.COMPLETED), **kept)
 
 
 def stored(value: Any) -> dict[str, Any]:
-    """Return the fields of job.json that keep a return value: as it is where JSON can, else packed."""
-    if _is_plain(value):
+    """Return the fields of job.json that keep a return value: as it is where JSON can, else packed.
+
+    Raises:
+        UnreadableValueError: it can't be kept.
+    """
+    if is_plain(value):
         return {"return_value": value, "return_value_pickle": None, "return_value_text": None}
-    packed = base64.b64encode(dumps(value)).decode()
+    packed = pack(value)
     return {"return_value": _as_number(value), "return_value_pickle": packed, "return_value_text": _short(value)}
 
 
@@ -54,15 +57,6 @@ def _as_number(value: Any) -> float | None:
         return float(value) if hasattr(value, "__float__") else None
     except Exception:
         return None
-
-
-def _is_plain(value: Any) -> bool:
-    """Tell whether JSON gives it back as it is."""
-    if type(value) is list:
-        return all(_is_plain(item) for item in value)
-    if type(value) is dict:
-        return all(type(key) is str and _is_plain(item) for key, item in value.items())
-    return value is None or type(value) in (bool, int, float, str)
 
 
 def _short(value: Any) -> str:
@@ -103,11 +97,9 @@ def _packed_error(error: Exception, done: Any) -> str | None:
     failed.cfg = failed.hydra_cfg = None
     failed.return_value = error
     try:
-        packed = dumps(failed)
-        pickle.loads(packed)  # an exception with arguments of its own may be pickled, and not be read again
-    except Exception:
+        return pack(failed, _LARGEST_ERROR)
+    except UnreadableValueError:  # as with exceptions that have arguments of their own
         return None
-    return base64.b64encode(packed).decode() if len(packed) <= _LARGEST_ERROR else None
 
 
 def _ended(state: JobState, outcome: Outcome, *, reason: str | None = None, text: str | None = None) -> JobState:
@@ -119,7 +111,10 @@ def _ended(state: JobState, outcome: Outcome, *, reason: str | None = None, text
 
 def with_progress(state: JobState, folder: JobFolder) -> JobState:
     """Return the job's state, with what its training has said last."""
-    progress = read_progress(folder.progress)
+    try:
+        progress = read_progress(folder.progress)
+    except DamagedFileError:
+        progress = None
     if progress is None:
         return state
     return replace(state, metrics=progress.metrics, checkpoints=progress.checkpoints)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import json
 import logging
 import os
 import signal
@@ -26,6 +27,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from lit_hydra_bridge.files import patiently
 from lit_hydra_bridge.sweep import job_environment
 from lit_hydra_bridge.sweep.folder import JobFolder
 from lit_hydra_bridge.sweep.frozen_config import pin_random_nodes, rank_config, write_frozen_config
@@ -53,7 +55,7 @@ class JobSpec:
 def enter(spec: JobSpec, libraries: ThreadedLibraries | None = None) -> None:
     """Make this process the job's, before any more of the app's code runs."""
     folder = JobFolder(Path(spec.folder))
-    folder.path.mkdir(parents=True, exist_ok=True)
+    patiently(lambda: folder.path.mkdir(parents=True, exist_ok=True))
     redirect(folder.log)
     job_environment.apply(spec.environment)
     slot = spec.state.attempts[-1].slot
@@ -61,13 +63,14 @@ def enter(spec: JobSpec, libraries: ThreadedLibraries | None = None) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, partial(_on_sigterm, os.getpid()))
     sys.argv = list(spec.argv)
-    folder.progress.unlink(missing_ok=True)
+    with suppress(OSError):
+        folder.progress.unlink()
 
 
 def redirect(log: Path) -> None:
     """Let all that this process and its children print go to a file, at once."""
     nowhere = os.open(os.devnull, os.O_RDONLY)
-    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    output = patiently(lambda: os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644))
     for target, source in ((0, nowhere), (1, output), (2, output)):
         os.dup2(source, target)
     os.close(nowhere)
@@ -118,19 +121,34 @@ def run(
     folder = JobFolder(Path(spec.folder))
     attempt = replace(spec.state.attempts[-1], pid=os.getpid(), host=socket.gethostname(), seeded=seeded)
     state = replace(spec.state, attempts=(*spec.state.attempts[:-1], attempt))
-    folder.write(state)
     try:
+        patiently(lambda: folder.write(state))
         ended = _run_task(spec, state, load, connection)
     except BaseException as error:  # the task ended the process, or Hydra itself failed
         ended = failed(state, error)
     if os.getpid() != attempt.pid:  # a fork that the task has made; how the job ended is not for it to say
         return int(ended.outcome is not Outcome.COMPLETED)
-    folder.write(with_progress(ended, folder))
-    last = ended.attempts[-1]
-    if last.outcome is Outcome.COMPLETED:
-        return 0
-    print(last.traceback or last.reason, file=sys.stderr, flush=True)
-    return 1
+    return leave_word(with_progress(ended, folder), folder, connection)
+
+
+def leave_word(state: JobState, folder: JobFolder, connection: socket.socket | None) -> int:
+    """Write how the job ended, or let the launcher do so later; return the exit code.
+
+    Raises:
+        OSError: it can't be written, and there is no launcher.
+    """
+    last = state.attempts[-1]
+    if last.outcome is not Outcome.COMPLETED:
+        with suppress(OSError):  # of a full disk
+            print(last.traceback or last.reason, file=sys.stderr, flush=True)
+    if connection is None:
+        patiently(lambda: folder.write(state))
+    else:
+        try:
+            folder.write(state)
+        except OSError:
+            connection.sendall(json.dumps({"verdict": state.to_dict()}).encode() + b"\n")
+    return int(last.outcome is not Outcome.COMPLETED)
 
 
 def _run_task(

@@ -6,28 +6,15 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
-from pathlib import Path, PurePath
+from functools import cached_property
+from pathlib import Path
 from typing import Any, Final
 
 from lit_hydra_bridge.errors import CheckpointError, CheckpointNotFoundError
+from lit_hydra_bridge.files import DamagedFileError, read_text
 from lit_hydra_bridge.record.run_record import RunRecord
 from lit_hydra_bridge.reload.checkpoint import read_record
-
-_MAX_DEPTH: Final = 100
-_MAX_VALUES: Final = 500_000
-_MAX_YAML_BYTES: Final = 1 << 25
-# As omegaconf reads floats, so that 1e-3 is one.
-_FLOAT: Final = re.compile(
-    r"""^(?:
-     [-+]?[0-9]+(?:_[0-9]+)*\.[0-9_]*(?:[eE][-+]?[0-9]+)?
-    |[-+]?[0-9]+(?:_[0-9]+)*(?:[eE][-+]?[0-9]+)
-    |\.[0-9]+(?:_[0-9]+)*(?:[eE][-+][0-9]+)?
-    |[-+]?[0-9]+(?:_[0-9]+)*(?::[0-5]?[0-9])+\.[0-9_]*
-    |[-+]?\.(?:inf|Inf|INF)
-    |\.(?:nan|NaN|NAN))$""",
-    re.VERBOSE,
-)
+from lit_hydra_bridge.reload.yaml_text import MOST_BYTES, load_yaml
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,16 +77,12 @@ def _side_of_file(path: Path, name: str) -> Side:
 
 def _text_of(path: Path, name: str) -> str:
     try:
-        with path.open("rb") as file:
-            data = file.read(_MAX_YAML_BYTES + 1)
-        if len(data) > _MAX_YAML_BYTES:
-            raise CheckpointError(f"{name}: is longer than any config ({_MAX_YAML_BYTES} bytes)")
-        return data.decode("utf-8-sig")
-    except FileNotFoundError:
-        raise CheckpointNotFoundError(f"{name}: there is no such file or folder") from None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise CheckpointError(f"{name}: can't be read: {reason}") from None
+        text = read_text(path, MOST_BYTES)
+    except DamagedFileError as error:
+        raise CheckpointError(str(error)) from None
+    if text is None:
+        raise CheckpointNotFoundError(f"{name}: there is no such file or folder")
+    return text
 
 
 def _read_config(text: str, name: str, aliases: bool) -> dict[Any, Any]:
@@ -113,71 +96,10 @@ def _read_config(text: str, name: str, aliases: bool) -> dict[Any, Any]:
 
 
 def _load_yaml(text: str, name: str, *, aliases: bool = True) -> Any:
-    import yaml
-
-    from lit_hydra_bridge.record.plain import plain_leaf
-
-    loader = _loader()
     try:
-        _check_events(yaml.parse(text, Loader=loader), aliases)
-        value = yaml.load(text, Loader=loader)
-    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise CheckpointError(f"{name}: is not a config that can be read: {reason}") from None
-    if not _is_small(value):
-        raise CheckpointError(f"{name}: is not a config: its aliases make it endless")
-    return plain_leaf(value)[0]
-
-
-def _check_events(events: Any, aliases: bool) -> None:
-    """Refuse what yaml's own parser in C does not survive: it follows any depth by recursion."""
-    import yaml
-
-    depth = 0
-    for event in events:
-        if isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
-        elif isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
-        if isinstance(event, yaml.AliasEvent) and not aliases:
-            raise ValueError("it has YAML aliases, which no recorded config has")
-        if depth > _MAX_DEPTH:
-            raise ValueError(f"it has more than {_MAX_DEPTH} levels")
-
-
-def _is_small(value: Any) -> bool:
-    level, count = [value], 0
-    for _ in range(_MAX_DEPTH + 1):
-        level = [
-            child
-            for node in level
-            if isinstance(node, dict | list)
-            for child in (node.values() if isinstance(node, dict) else node)
-        ]
-        count += len(level)
-        if not level or count > _MAX_VALUES:
-            return count <= _MAX_VALUES
-    return False
-
-
-@lru_cache(maxsize=1)
-def _loader() -> Any:
-    """A loader that reads scalars as omegaconf does, in C where there is one."""
-    import yaml
-
-    class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-        pass
-
-    Loader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0123456789."))
-    Loader.yaml_implicit_resolvers = {
-        first: [(tag, regexp) for tag, regexp in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-        for first, resolvers in Loader.yaml_implicit_resolvers.items()
-    }
-    Loader.add_multi_constructor(
-        "tag:yaml.org,2002:python/object/apply:pathlib.",
-        lambda loader, _, node: str(PurePath(*map(str, loader.construct_sequence(node)))),
-    )
-    return Loader
+        return load_yaml(text, aliases=aliases)
+    except ValueError as error:
+        raise CheckpointError(f"{name}: is not a config that can be read: {error}") from None
 
 
 class InterpolationReach:

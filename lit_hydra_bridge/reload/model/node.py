@@ -19,6 +19,7 @@ from lit_hydra_bridge.record.run_record import REDACTED
 from lit_hydra_bridge.reload.config import as_omegaconf_content, config_of, select
 from lit_hydra_bridge.reload.model.hyperparameters import Hyperparameters, placeholder_in
 from lit_hydra_bridge.reload.weights import brief
+from lit_hydra_bridge.reload.yaml_text import bounded_resolving
 
 if TYPE_CHECKING:
     from lit_hydra_bridge.record.run_record import RunRecord
@@ -83,7 +84,11 @@ class ModelNode:
         from hydra.utils import instantiate
 
         node = self._node(given, finder, model_class)
-        self._check(node, given, ())
+        try:
+            with bounded_resolving():
+                self._check(node, given, ())
+        except ValueError as error:
+            raise ModelError(f"{self._place}: {self.name} can't be built: {error}") from None
         if self.recorded.get("_partial_"):
             settings = {**settings, "_partial_": False}
         for name in _NOT_BY_KEYWORD:

@@ -6,6 +6,8 @@ import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from lit_hydra_bridge.files import opened
+
 
 class EventFiles:
     """Reads event files, if TensorBoard is installed; it is imported when the first one is met."""
@@ -20,8 +22,10 @@ class EventFiles:
         """Return each scalar's values by step, with Lightning's epoch where it was logged.
 
         Raises:
+            OSError: it can't be opened.
             ValueError: it is no event file, or a damaged one.
         """
+        opened(path).close()  # a pipe would be waited for without end
         if not self._is_there():
             self.unread += 1
             return {}

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 from collections.abc import Sequence
+
+from lit_hydra_bridge.files import opened
 
 
 def read_metrics_csv(path: str) -> dict[str, dict[float, tuple[float, float | None]]]:
@@ -16,7 +19,7 @@ def read_metrics_csv(path: str) -> dict[str, dict[float, tuple[float, float | No
         OSError: it can't be read.
     """
     found: dict[str, dict[float, tuple[float, float | None]]] = {}
-    with open(path, encoding="utf-8", errors="replace", newline="") as file:
+    with opened(path) as data, io.TextIOWrapper(data, encoding="utf-8", errors="replace", newline="") as file:
         rows = csv.reader(line.replace("\0", "") for line in file)
         try:
             names = next(rows, [])

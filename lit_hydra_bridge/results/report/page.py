@@ -6,7 +6,6 @@ import base64
 import hashlib
 import html
 import json
-import os
 from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
@@ -14,6 +13,7 @@ from string import Template
 from typing import Any, Final
 
 from lit_hydra_bridge.errors import ResultsError
+from lit_hydra_bridge.files import opened, write_file
 from lit_hydra_bridge.results.report.data import Choice, page_data
 from lit_hydra_bridge.results.sweep_results import SweepResults
 
@@ -47,12 +47,9 @@ def write_report(
     plotly = _plotly()
     _check_place(path, force)
     text = page(page_data(results, choice, tell), plotly)
-    beside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
-        beside.write_bytes(text.encode("utf-8", "replace"))
-        os.replace(beside, path)
+        write_file(path, text.encode("utf-8", "replace"))
     except OSError as error:
-        beside.unlink(missing_ok=True)
         raise ResultsError(f"{path}: it can't be written ({error.strerror or error})") from None
 
 
@@ -112,6 +109,6 @@ def _check_place(path: Path, force: bool) -> None:
         raise ResultsError(f"{path}: there is no folder {path.parent}; make it, or choose another place")
     if force or not path.exists():
         return
-    with path.open("rb") as file:
+    with opened(path) as file:
         if GENERATOR not in file.read(_HEAD_BYTES):
             raise ResultsError(f"{path}: it is there, and no report; choose another name, or say --force")

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from lit_hydra_bridge.errors import SweepError
+from lit_hydra_bridge.files import patiently
 from lit_hydra_bridge.sweep.batch import RETRIED
 from lit_hydra_bridge.sweep.folder import JobFolder, SweepFolder
 from lit_hydra_bridge.sweep.fresh import pack_job
@@ -34,6 +35,7 @@ from lit_hydra_bridge.sweep.slurm.folder import Submission, SubmittedJob, new_su
 from lit_hydra_bridge.sweep.slurm.job import SlurmJob, submitted_job
 from lit_hydra_bridge.sweep.slurm.settings import LitSlurmSettings
 from lit_hydra_bridge.sweep.slurm.task import START_METHOD
+from lit_hydra_bridge.sweep.unwritten import Unwritten
 from lit_hydra_bridge.sweep.worker import JobSpec
 
 _TICK_S: Final = 0.5
@@ -55,6 +57,7 @@ class SlurmBatch:
     planner: Planner
     shown: Shown
     signals: Signals
+    unwritten: Unwritten
     ended: dict[int, tuple[JobState, JobFolder | None]] = field(default_factory=dict)
     """By number: what each job came to, and where."""
 
@@ -90,6 +93,7 @@ class SlurmBatch:
             self._wait()
             self._look()
             self._settle()
+            self.unwritten.try_again()
             if self._again and not self._stopping:
                 again, self._again = self._again, []
                 self._submit_again(again)
@@ -122,7 +126,7 @@ class SlurmBatch:
             if earlier.slurm.is_alive:
                 self._alive[number] = earlier
             elif earlier.attempt is None or earlier.attempt.outcome is None:
-                earlier.conclude()  # it ended while nobody looked
+                earlier.conclude(self.unwritten.write_state)  # it ended while nobody looked
         if self._alive:
             self.shown.say(f"{len(self._alive)} jobs that were submitted before are taken up.")
 
@@ -151,7 +155,7 @@ class SlurmBatch:
             return None
         try:
             return self.planner.plan(number, overrides, state)
-        except SweepError as error:
+        except (OSError, SweepError) as error:
             self._give_up(state or JobState(number=number, sweep="", overrides=tuple(overrides)), error)
             return None
 
@@ -164,16 +168,18 @@ class SlurmBatch:
 
     def _submit_array(self, plans: Sequence[JobPlan], program: bytes) -> None:
         named = [SubmittedJob(number=plan.state.number, overrides=plan.state.overrides) for plan in plans]
-        submission = new_submission(self.folder, named)
-        submission.program.write_bytes(program)
-        for plan in plans:
-            submission.job(plan.state.number).write_bytes(_packed(plan))
+        try:
+            submission = patiently(lambda: self._packed_array(named, plans, program))
+        except OSError as error:  # these jobs' failure: others may be at work
+            for plan in plans:
+                self._give_up(plan.state, error)
+            return
         try:
             ids = executor.submit(submission, self.settings)
         except SweepError:
             shutil.rmtree(submission.path, ignore_errors=True)
             raise
-        submission.name_jobs(ids)
+        self.unwritten.write(submission.path / "jobs.json", lambda: submission.name_jobs(ids))
         for plan, id in zip(plans, ids, strict=True):
             self._tries[plan.state.number] += 1
             self._alive[plan.state.number] = SlurmJob(
@@ -181,6 +187,17 @@ class SlurmBatch:
             )
         array = ids[0].partition("_")[0]
         self.shown.say(f"{len(ids)} job{'s' if len(ids) != 1 else ''} submitted to Slurm as {array}.")
+
+    def _packed_array(self, named: list[SubmittedJob], plans: Sequence[JobPlan], program: bytes) -> Submission:
+        submission = new_submission(self.folder, named)
+        try:
+            submission.program.write_bytes(program)
+            for plan in plans:
+                submission.job(plan.state.number).write_bytes(_packed(plan))
+        except OSError:
+            shutil.rmtree(submission.path, ignore_errors=True)
+            raise
+        return submission
 
     # --- wait ---------------------------------------------------------------------------------------------
 
@@ -217,7 +234,7 @@ class SlurmBatch:
         for job in self.left_alone:
             if job.slurm.is_waiting:  # nothing to read
                 continue
-            ended = job.verdict()
+            ended = job.verdict(self.unwritten.write_state)
             count = len(job.state.attempts) + (job.attempt is not None)
             if job.runs and count > job.was_shown:
                 job.was_shown = count

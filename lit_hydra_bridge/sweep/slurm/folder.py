@@ -13,15 +13,15 @@ that are found by a token in their comment.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from lit_hydra_bridge.sweep.folder import SweepFolder, write_json
+from lit_hydra_bridge.files import DamagedFileError, read_json, read_text, write_json
+from lit_hydra_bridge.sweep.folder import SweepFolder
+from lit_hydra_bridge.typed_data import read_as
 
 _MOST_SAID = 20_000
 
@@ -34,6 +34,14 @@ class SubmittedJob:
     overrides: tuple[str, ...]
     id: str | None = None
     """Slurm's, such as 123_4; None: Slurm has not answered yet."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Submitted:
+    """What jobs.json says."""
+
+    token: str = ""
+    jobs: tuple[SubmittedJob, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -49,7 +57,7 @@ class Submission:
     @property
     def token(self) -> str:
         """Stands in the comment of its jobs, and of no others."""
-        return f"lit-hydra:{self._data().get('token', '')}"
+        return f"lit-hydra:{self._read().token}"
 
     def job(self, number: int) -> Path:
         """One job, packed."""
@@ -57,18 +65,12 @@ class Submission:
 
     def jobs(self) -> list[SubmittedJob]:
         """Return what was submitted; nothing where that can't be read."""
-        found = []
-        with suppress(KeyError, TypeError, ValueError):
-            for item in self._data().get("jobs", []):
-                overrides = tuple(str(text) for text in item["overrides"])
-                found.append(SubmittedJob(number=int(item["number"]), overrides=overrides, id=item.get("id")))
-        return found
+        return list(self._read().jobs)
 
     def write(self, jobs: list[SubmittedJob], token: str | None = None) -> None:
         """Write which jobs are submitted together."""
-        kept = token if token is not None else self._data().get("token", "")
-        items = [{"number": job.number, "overrides": list(job.overrides), "id": job.id} for job in jobs]
-        write_json(self.path / "jobs.json", {"token": kept, "jobs": items})
+        known = _Submitted(token=self._read().token if token is None else token, jobs=tuple(jobs))
+        write_json(self.path / "jobs.json", asdict(known))
 
     def name_jobs(self, ids: list[str]) -> list[SubmittedJob]:
         """Note Slurm's ids, in the order of the jobs."""
@@ -76,12 +78,11 @@ class Submission:
         self.write(jobs)
         return jobs
 
-    def _data(self) -> dict[str, Any]:
-        try:
-            data = json.loads((self.path / "jobs.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}
-        return data if isinstance(data, dict) else {}
+    def _read(self) -> _Submitted:
+        with suppress(DamagedFileError):
+            found = read_json(self.path / "jobs.json", lambda data: read_as(_Submitted, data, "the submission"))
+            return found or _Submitted()
+        return _Submitted()
 
     def note_failed_rank(self, number: int, rank: int, text: str) -> None:
         """Say why a further rank of a job has failed."""
@@ -99,15 +100,18 @@ class Submission:
     def forget_ranks(self, number: int) -> None:
         """A job begins again."""
         for path in self.path.glob(f"rank-{number}-*"):
-            path.unlink(missing_ok=True)
+            with suppress(OSError):
+                path.unlink()
 
     def tidy(self, number: int, id: str) -> None:
         """Remove what a completed job does not need any more; which jobs were submitted stays."""
         for path in (self.job(number), *self.path.glob(f"{id}_*submitted.pkl"), *self.path.glob(f"{id}_*result.pkl")):
-            path.unlink(missing_ok=True)
+            with suppress(OSError):
+                path.unlink()
         if not any(self.path.glob("job-*.pickle")):
             for path in (self.program, *self.path.glob(".submission_file_*.sh")):
-                path.unlink(missing_ok=True)
+                with suppress(OSError):
+                    path.unlink()
 
     def _rank(self, number: int, rank: int) -> Path:
         return self.path / f"rank-{number}-{rank}"
@@ -120,8 +124,8 @@ class Submission:
     @property
     def why_ended(self) -> str | None:
         """Why its jobs were cancelled by us; None where they were not."""
-        with suppress(OSError):
-            return (self.path / "ended").read_text(encoding="utf-8")
+        with suppress(DamagedFileError):
+            return read_text(self.path / "ended")
         return None
 
     def early_output(self, id: str) -> str:
@@ -155,4 +159,4 @@ def newest_submission_of(beside: Submission, number: int) -> Submission | None:
 
 def _numbered(folder: SweepFolder) -> Iterator[Path]:
     with suppress(OSError):
-        yield from (path for path in folder.slurm.iterdir() if path.name.isdigit())
+        yield from (path for path in folder.slurm.iterdir() if path.name.isdecimal())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -130,27 +131,27 @@ class SlurmJob:
             self.slurm = seen
             self._ended_at = None if seen.is_alive else self._ended_at or time.monotonic()
 
-    def verdict(self) -> JobState | None:
+    def verdict(self, write: Callable[[JobFolder, JobState], object]) -> JobState | None:
         """Return how it has ended for good, as its own file then says; None while it has not.
 
         What is completed is so by its own word. All else is final only when Slurm has let go of it as well, since
-        Slurm may queue it again.
+        Slurm may queue it again. `write` writes what the job has not.
         """
         self.read()
         if self.written and self.written.outcome is Outcome.COMPLETED:
             return self.written
         if self._ended_at is None or (self._is_unclear(self.written) and not self._has_waited()):
             return None
-        return self.conclude()
+        return self.conclude(write)
 
-    def conclude(self) -> JobState:
-        """Return how it has ended, now that it has."""
+    def conclude(self, write: Callable[[JobFolder, JobState], object] = JobFolder.write) -> JobState:
+        """Return how it has ended, now that it has; `write` writes it, where the job has not."""
         self.read()
         if self.written and self.written.outcome is Outcome.COMPLETED:
             return self.written
         ended = self._ended(self.written)
         if ended != self.written:
-            self.folder.write(ended)
+            write(self.folder, ended)
         return ended
 
     def _is_unclear(self, written: JobState | None) -> bool:

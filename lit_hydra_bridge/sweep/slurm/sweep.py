@@ -72,6 +72,7 @@ class SlurmSweep(Sweep):
                 planner=planner,
                 shown=shown,
                 signals=signals,
+                unwritten=self._unwritten,
             )
             batch.run()
         return batch
