@@ -17,7 +17,7 @@ from lit_hydra_bridge.record.config_walk import MAX_DEPTH, Path, Trouble, Walk, 
 from lit_hydra_bridge.record.interpolation import BUILTIN_RESOLVERS, InterpolationTexts
 from lit_hydra_bridge.record.plain import escaped_unless_text, plain_key, plain_leaf
 from lit_hydra_bridge.record.random_state import random_state_kept
-from lit_hydra_bridge.record.redaction import Redactor, path_looks_secret, redact_env_defaults
+from lit_hydra_bridge.record.redaction import Redactor, hides, redact_env_defaults
 from lit_hydra_bridge.record.run_record import ComposedConfig
 
 _YAML_LINE_BREAKS: Final = re.compile("[\x85\u2028\u2029]")
@@ -180,7 +180,7 @@ class _Composed:
             return {plain_key(key): self.value(item, (*path, key)) for key, item in value.items()}
         if isinstance(value, list | tuple):
             return [self.value(item, (*path, i)) for i, item in enumerate(value)]
-        if path_looks_secret(path):
+        if hides(path, value):
             return redacted_leaf(value, self._redactor)
         plain, ok = plain_leaf(value)
         if not ok:

@@ -60,7 +60,7 @@ def redact_diff(diff: str, redactor: Redactor) -> str:
                 lines[hunk_start:] = [hidden[:1] + REDACTED for hidden in lines[hunk_start:]]
             line = line[0] + _feed(line[0], line[1:], old, new)
         lines.append(line)
-    return redactor.text("\n".join(lines))
+    return redactor.text("\n".join(lines), assignments=False)
 
 
 def _feed(sign: str, body: str, old: _Side, new: _Side) -> str:
