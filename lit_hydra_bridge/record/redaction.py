@@ -26,6 +26,7 @@ from urllib.parse import quote
 
 from lit_hydra_bridge.record.run_record import REDACTED as REDACTED
 from lit_hydra_bridge.record.secret_names import hides as hides
+from lit_hydra_bridge.record.secret_names import is_plainly_other as is_plainly_other
 from lit_hydra_bridge.record.secret_names import looks_secret as looks_secret
 from lit_hydra_bridge.record.secret_names import path_looks_secret as path_looks_secret
 from lit_hydra_bridge.record.secret_names import variable_looks_secret as variable_looks_secret
@@ -44,6 +45,8 @@ _NUMBER: Final = re.compile(r"[+-]?[\d_.,:]+(?:[eE][+-]?\d+)?")
 _WORDS: Final = re.compile(r"[^\W\d]+(?:[ _./-][^\W\d]+)*")
 _DISTINCTIVE_LENGTH: Final = 6
 _DISTINCTIVE_WORDS_LENGTH: Final = 16
+# Too short for a token, and without what a secret in a text stands behind.
+_SHORT_VALUE: Final = re.compile(r"[\w.+-]{0,13}")
 _OPTION: Final = re.compile(r"--?[a-z][a-z0-9-]*(?:=.*)?", re.DOTALL)
 
 
@@ -158,14 +161,18 @@ class Redactor:
             text: any.
             assignments: False leaves `password=x` to the caller.
         """
-        if self._distinctive:
-            if self._pattern is None:
-                longest_first = sorted(self._distinctive, key=len, reverse=True)
-                self._pattern = re.compile("|".join(re.escape(secret) for secret in longest_first))
-            text = self._pattern.sub(REDACTED, text)
+        text = self._without_known(text)
         if "://" in text:
             text = _URL_PASSWORD.sub(_hide_url_password, text)
         return hide_shapes(text, assignments=assignments)
+
+    def _without_known(self, text: str) -> str:
+        if not self._distinctive:
+            return text
+        if self._pattern is None:
+            longest_first = sorted(self._distinctive, key=len, reverse=True)
+            self._pattern = re.compile("|".join(re.escape(secret) for secret in longest_first))
+        return self._pattern.sub(REDACTED, text)
 
     def override(self, override: str) -> str:
         """Return a Hydra override, or any `key=value` argument, without its secret."""
@@ -179,6 +186,8 @@ class Redactor:
             if not re.match(r"[\w.+~/@-]+=", override[start:]):
                 break
         head, value = override[:start], override[start:]
+        if _SHORT_VALUE.fullmatch(value):
+            return self._without_known(override)
         return self.text(head + self._inline_mappings(redact_env_defaults(value)))
 
     def arguments(self, argv: Iterable[str]) -> list[str]:
@@ -203,6 +212,17 @@ class Redactor:
         if isinstance(value, list):
             return [self.data(item) for item in value]
         return value
+
+    def plain(self, value: Any, path: tuple[Any, ...] = ()) -> Any:
+        """Return plain containers without the values under a secret's name, and with every text in them cleaned."""
+        if isinstance(value, dict):
+            return {self.data(key): self.plain(item, (*path, key)) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [self.plain(item, path) for item in value]
+        if value is not None and not isinstance(value, bool) and hides(path, value):
+            self.learn(value)
+            return REDACTED
+        return self.text(value) if isinstance(value, str) else value
 
     def _leaf(self, text: str) -> str:
         clean = self.text(text)

@@ -4,6 +4,7 @@
 <sweep>/.sweep/lock          held by its launcher, and by the jobs that outlive one
 <sweep>/.sweep/mlflow.json   the sweep's runs in MLflow, beside their lock: record/group_mlflow.py writes them
 <sweep>/<job>/job.json       a job's state: attempts, outcome, return value
+…/.job.private.json          what of such a file only its owner may read: private.py
 <sweep>/<job>/job.log        what the job and its children have printed
 <sweep>/<job>/progress.json  how far it is
 """
@@ -24,7 +25,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from lit_hydra_bridge.errors import SweepFolderError
+from lit_hydra_bridge.record.redaction import process_redactor
 from lit_hydra_bridge.sweep.job import FORMAT, JobState
+from lit_hydra_bridge.sweep.private import keep_private, parted, whole
 
 # A dead launcher's jobs are killed within seconds; until then they hold the lock.
 _WAIT_FOR_DYING_JOBS_S: Final = 15.0
@@ -41,6 +44,13 @@ def write_json(path: Path, data: Any) -> None:
         with suppress(OSError):
             beside.unlink()
         raise
+
+
+def write_shown(path: Path, data: dict[str, Any]) -> None:
+    """Write what everybody may read, without secrets; `whole` puts them back for who may read them."""
+    shown, hidden = parted(data)
+    keep_private(path, hidden)
+    write_json(path, shown)
 
 
 @dataclass(frozen=True)
@@ -68,7 +78,8 @@ class JobFolder:
             SweepFolderError: there is one, and it can't be read.
         """
         try:
-            return JobState.from_dict(json.loads(self.state_file.read_text(encoding="utf-8")))
+            data = json.loads(self.state_file.read_text(encoding="utf-8"))
+            return JobState.from_dict(whole(self.state_file, data))
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:
@@ -79,7 +90,7 @@ class JobFolder:
     def write(self, state: JobState) -> None:
         """Write the job's state; the job may have removed its folder."""
         self.path.mkdir(parents=True, exist_ok=True)
-        write_json(self.state_file, state.to_dict())
+        write_shown(self.state_file, state.to_dict())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +123,7 @@ class SweepIdentity:
 
 
 def _shown(value: Any) -> str:
-    text = " ".join(value) if isinstance(value, tuple) else str(value)
+    text = " ".join(map(process_redactor().override, value)) if isinstance(value, tuple) else str(value)
     return repr(text if len(text) <= 200 else text[:200] + "…")
 
 
@@ -145,14 +156,18 @@ class SweepFolder:
         """A running job's config, for the ranks that it starts."""
         return self.own / f"config-{number}.pickle"
 
-    def read_identity(self) -> SweepIdentity | None:
+    def read_identity(self, *, shown: bool = False) -> SweepIdentity | None:
         """Return which sweep this is; None where no launcher of ours has been here.
+
+        Args:
+            shown: as everybody may read it, without secrets.
 
         Raises:
             SweepFolderError: it can't be read.
         """
         try:
             data = json.loads(self.identity_file.read_text(encoding="utf-8"))
+            data = data if shown else whole(self.identity_file, data)
             if data["format"] > FORMAT:
                 raise SweepFolderError(f"{self.identity_file}: a newer lit-hydra-bridge wrote it: upgrade")
             known = {name: data[name] for name in SweepIdentity.__dataclass_fields__}
@@ -168,7 +183,7 @@ class SweepFolder:
 
     def write_identity(self, identity: SweepIdentity) -> None:
         """Write which sweep this is."""
-        write_json(self.identity_file, {"format": FORMAT, **asdict(identity)})
+        write_shown(self.identity_file, {"format": FORMAT, **asdict(identity)})
 
     def prepare(self) -> None:
         """Make the folder.

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from lit_hydra_bridge.sweep.job_environment import FROZEN_CONFIG
+from lit_hydra_bridge.sweep.private import write_private
 from lit_hydra_bridge.sweep.program import dumps
 
 _MARK: Final = "__lit_hydra_bridge_rank__"
@@ -88,9 +89,7 @@ def write_frozen_config(path: str, config: Any) -> None:
     if not path:
         return
     try:
-        beside = Path(f"{path}.{os.getpid()}.tmp")
-        beside.write_bytes(dumps(config))
-        beside.replace(path)
+        write_private(Path(path), dumps(config))
     except Exception as error:
         print(f"lit-hydra-bridge: DDP ranks will compose the config anew ({type(error).__name__}: {error})", flush=True)
 

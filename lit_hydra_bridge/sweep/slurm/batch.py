@@ -26,6 +26,7 @@ from lit_hydra_bridge.sweep.fresh import pack_job
 from lit_hydra_bridge.sweep.frozen_config import pin_random_nodes
 from lit_hydra_bridge.sweep.job import Attempt, JobState, Outcome
 from lit_hydra_bridge.sweep.plan import JobPlan, Planner
+from lit_hydra_bridge.sweep.private import write_private
 from lit_hydra_bridge.sweep.program import Program, pack
 from lit_hydra_bridge.sweep.shown import Shown
 from lit_hydra_bridge.sweep.signals import Signals
@@ -165,9 +166,9 @@ class SlurmBatch:
     def _submit_array(self, plans: Sequence[JobPlan], program: bytes) -> None:
         named = [SubmittedJob(number=plan.state.number, overrides=plan.state.overrides) for plan in plans]
         submission = new_submission(self.folder, named)
-        submission.program.write_bytes(program)
+        write_private(submission.program, program)
         for plan in plans:
-            submission.job(plan.state.number).write_bytes(_packed(plan))
+            write_private(submission.job(plan.state.number), _packed(plan))
         try:
             ids = executor.submit(submission, self.settings)
         except SweepError:

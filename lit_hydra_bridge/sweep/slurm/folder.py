@@ -21,7 +21,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lit_hydra_bridge.sweep.folder import SweepFolder, write_json
+from lit_hydra_bridge.sweep.folder import SweepFolder
+from lit_hydra_bridge.sweep.private import shown_text, write_private
 
 _MOST_SAID = 20_000
 
@@ -68,7 +69,7 @@ class Submission:
         """Write which jobs are submitted together."""
         kept = token if token is not None else self._data().get("token", "")
         items = [{"number": job.number, "overrides": list(job.overrides), "id": job.id} for job in jobs]
-        write_json(self.path / "jobs.json", {"token": kept, "jobs": items})
+        write_private(self.path / "jobs.json", json.dumps({"token": kept, "jobs": items}, indent=1).encode())
 
     def name_jobs(self, ids: list[str]) -> list[SubmittedJob]:
         """Note Slurm's ids, in the order of the jobs."""
@@ -86,7 +87,7 @@ class Submission:
     def note_failed_rank(self, number: int, rank: int, text: str) -> None:
         """Say why a further rank of a job has failed."""
         with suppress(OSError):
-            self._rank(number, rank).write_text(text[-_MOST_SAID:], encoding="utf-8", errors="replace")
+            self._rank(number, rank).write_text(shown_text(text[-_MOST_SAID:]), encoding="utf-8", errors="replace")
 
     def failed_rank(self, number: int) -> tuple[float, int, str] | None:
         """Return when the first of a job's further ranks has failed, which one it is, and why."""
@@ -142,7 +143,7 @@ def new_submission(folder: SweepFolder, jobs: list[SubmittedJob]) -> Submission:
     """Make the folder of another one."""
     number = max((int(path.name) for path in _numbered(folder)), default=-1) + 1
     submission = Submission(folder.slurm / str(number))
-    submission.path.mkdir(parents=True)
+    submission.path.mkdir(parents=True, mode=0o700)  # submitit's script tells what `setup` exports
     submission.write(jobs, token=os.urandom(8).hex())
     return submission
 
