@@ -89,12 +89,16 @@ def _plant_texts(plant: Any) -> None:
     plant(".netrc", "machine example.org login me password @@")
     plant("Cookie header", "Cookie: sid=@@; theme=dark")
     plant("quoted in a message", "login failed for me with password '@@'")
+    plant("YAML block in a text", "user: me\npassword: |\n  @@\nport: 1")
+    plant("a server's answer", "Incorrect API key provided: @@. Look at example.org.")
+    plant("quoted token in a message", 'invalid token "@@"')
     plant("X-Api-Key header", "X-Api-Key: @@")
 
 
 def _plant_urls(plant: Any) -> None:
     plant("user:password@", "ftp://me:@@@example.org/x")
     plant("TOKEN@", "https://@@@github.com/a/b.git")
+    plant("TOKEN:x@", "https://@@:x-oauth-basic@github.com/a/b.git")
     plant("redis URL", "redis://:@@@cache:6379/0")
     plant("postgres URL", "postgresql+psycopg2://me:@@@db:5432/app?sslmode=require")
     plant("mongodb URL", "mongodb+srv://me:@@@cluster0.example.net/db")
@@ -110,7 +114,9 @@ def _plant_urls(plant: Any) -> None:
     plant("Slack webhook", "https://hooks.slack.com/services/T0AB1CD2E/B0AB1CD2E/@@")
     plant("Discord webhook", "https://discord.com/api/webhooks/123456789012345678/@@", secret=_made(68))
     plant("Teams webhook", "https://x.webhook.office.com/webhookb2/@@/IncomingWebhook/ab", secret=_hex(36))
-    plant("Mattermost webhook", "https://chat.example.org/hooks/@@", secret=_made(26, string.ascii_lowercase + "012345"))
+    plant(
+        "Mattermost webhook", "https://chat.example.org/hooks/@@", secret=_made(26, string.ascii_lowercase + "012345")
+    )
     plant("Telegram URL", "https://api.telegram.org/bot123456789:@@/sendMessage", secret=_made(35))
 
 
@@ -133,9 +139,15 @@ def _plant_tokens(plant: Any) -> None:
     }  # fmt: skip
     for vendor, (prefix, tail) in forms.items():
         plant(f"token: {vendor}", f"use {prefix}@@ for it", secret=tail)
-    claims = [base64.urlsafe_b64encode(part).decode().rstrip("=") for part in (b'{"alg":"HS256"}', b'{"sub":"me","n":1}')]
+    claims = [
+        base64.urlsafe_b64encode(part).decode().rstrip("=") for part in (b'{"alg":"HS256"}', b'{"sub":"me","n":1}')
+    ]
     plant("JWT", f"{'.'.join(claims)}.@@", secret=_made(43))
-    plant("Neptune", "@@", secret=base64.b64encode(b'{"api_address":"https://x","api_key":"%b"}' % _made(40).encode()).decode())
+    plant(
+        "Neptune",
+        "@@",
+        secret=base64.b64encode(b'{"api_address":"https://x","api_key":"%b"}' % _made(40).encode()).decode(),
+    )
 
 
 def _plant_blocks(rows: list[Planted]) -> None:
@@ -174,15 +186,22 @@ HARMLESS: Final[dict[str, Any]] = {
     "token_type": "word", "secretary": "ann", "compass": "north", "cookiecutter": "gh:a/b", "session_length": 30,
     "session": "mouse3_day2", "session_id": "2024-02-29_a", "low_pass": "butter", "pass": 2, "pwd": "/home/me/app",
     "api_key_env": "HF_TOKEN", "password_length": 12, "token_file": "/run/secrets/token", "public_key": "abc",
-    "auth": "none", "license": "apache-2.0", "signature": "(int) -> int", "cache_key": "sha-1234", "tokens": 5,
-    "commit": _hex(40), "digest": f"sha256:{_hex(64)}", "integrity": f"sha512-{base64.b64encode(_random.randbytes(64)).decode()}",
+    "auth": "none", "license": "apache-2.0", "signature": "(int) -> int", "cache_key": "sha-1234",
+    "tokens": 300_000_000_000,
+    "commit": _hex(40), "digest": f"sha256:{_hex(64)}",
+    "integrity": f"sha512-{base64.b64encode(_random.randbytes(64)).decode()}",
     "run": "123e4567-e89b-12d3-a456-426614174000", "wandb_run": _made(8), "md5": _hex(32), "banner": "/" * 60,
-    "path": f"/data/{_hex(40)}/{_made(30)}/x.ckpt", "weights": f"resnet50-{_hex(8)}.pth", "checkpoint": "epoch=1-val_loss=0.25.ckpt",
-    "_target_": "torch.optim.AdamW", "hub": "timm/vit_base_patch16_224.augreg2_in21k", "image": f"nvcr.io/a/b:23@sha256:{_hex(64)}",
+    "path": f"/data/{_hex(40)}/{_made(30)}/x.ckpt", "weights": f"resnet50-{_hex(8)}.pth",
+    "checkpoint": "epoch=1-val_loss=0.25.ckpt",
+    "_target_": "torch.optim.AdamW", "hub": "timm/vit_base_patch16_224.augreg2_in21k",
+    "image": f"nvcr.io/a/b:23@sha256:{_hex(64)}",
     "url": "https://github.com/a/b.git", "ssh": "ssh://git@github.com/a/b.git", "remote": "git@github.com:a/b.git",
-    "site": "https://medium.com/@abc/an-article-about-tokens-1a2b3c4d5e6f", "query": "https://a.b/x?key=image&page=2",
-    "prompt": "Predict the next token: a word. Pass: the key to it.", "command": "train.py --max-tokens 512 --pass-through yes",
-    "template": "https://${user}:${oc.env:PW,null}@h/x", "date": "2024-02-29 12:30:45", "ratio": "16:9", "sk": "sk-learn",
+    "site": "https://medium.com/@abc/an-article-about-tokens-1a2b3c4d5e6f",
+    "query": "https://a.b/x?key=image&page=2",
+    "prompt": "Predict the next token: a word. Pass: the key to it.",
+    "command": "train.py --max-tokens 512 --pass-through yes",
+    "date": "2024-02-29 12:30:45", "ratio": "16:9", "sk": "sk-learn",
     "model": "sk-resnet50-small", "text": "Basic Authentication and Bearer bonds", "slurm": "a100:4,mem=64GB",
-    "regex": r"(?P<key>\w+)=(?P<value>.*)", "python": "def login(user, key=None): ...", "names": {"key": "a", "token_dim": 3},
+    "regex": r"(?P<key>\w+)=(?P<value>.*)", "python": "def login(user, key=None): ...",
+    "names": {"key": "a", "token_dim": 3},
 }  # fmt: skip

@@ -35,7 +35,7 @@ _TYPE_NAMES: Final = frozenset({
 _KEY_LINE: Final = re.compile(
     r"\s*[\"']?(?=[^a-z]*[a-z])(?=[^A-Z]*[A-Z])(?=[^\d]*\d)[A-Za-z0-9+/]{40,80}={0,2}(?:\\n)?[\"',]*\s*"
 )
-_PEM_EDGE: Final = "PRIVATE KEY-----"
+_KEY_EDGE: Final = re.compile(r"(?:PRIVATE KEY|PRIVATE KEY BLOCK|Static key V\d)-----")
 
 
 def redact_diff(diff: str, redactor: Redactor) -> str:
@@ -59,11 +59,12 @@ def redact_diff(diff: str, redactor: Redactor) -> str:
             old.feed(context[1:])
             line = head + mark + context[:1] + new.feed(context[1:])
         elif not in_header and line:
-            if _PEM_EDGE in line and "END" in line and not (old.in_private_key or new.in_private_key):
+            if "END" in line and _KEY_EDGE.search(line) and not (old.in_private_key or new.in_private_key):
                 lines[hunk_start:] = [hidden[:1] + REDACTED for hidden in lines[hunk_start:]]
             line = line[0] + _feed(line[0], line[1:], old, new)
         lines.append(line)
-    return redactor.text("\n".join(lines), assignments=False)
+    # A line at a time: what is hidden must not take lines away.
+    return "\n".join(redactor.text(line, assignments=False) for line in lines)
 
 
 def _feed(sign: str, body: str, old: _Side, new: _Side) -> str:
@@ -99,7 +100,7 @@ class _Side:
         """Take the next line, and return what may be kept of it."""
         indent = len(body) - len(body.lstrip())
         hidden = body[:indent] + REDACTED
-        if _PEM_EDGE in body:
+        if _KEY_EDGE.search(body):
             self.in_private_key = "BEGIN" in body and "END" not in body
             return hidden
         if self.in_private_key or _KEY_LINE.fullmatch(body):

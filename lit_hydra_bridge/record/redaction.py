@@ -65,7 +65,9 @@ def redact_env_defaults(text: str, *, any_name: bool = False) -> str:
     done = 0
     result: list[str] = []
     for found in _ENV_WITH_DEFAULT.finditer(text):
-        if found.start() < done or not (any_name or "$" in found["name"] or variable_looks_secret(found["name"].strip("\"'"))):
+        if found.start() < done or not (
+            any_name or "$" in found["name"] or variable_looks_secret(found["name"].strip("\"'"))
+        ):
             continue
         end = value_end(text, found.end(), "")
         default = text[found.end() : end]
@@ -143,7 +145,9 @@ class Redactor:
         self._learn_distinctive(text)
 
     def _learn_distinctive(self, text: str) -> None:
-        for part in {text, *(line.strip() for line in text.splitlines())}:
+        # A key block's first and last line are the same for all, and tell where one is.
+        lines = (line.strip() for line in text.splitlines() if not line.startswith("-----"))
+        for part in {text, *lines}:
             if _is_distinctive(part):
                 # As it would stand in a URL, and in a JSON or Python string.
                 self._distinctive |= {part, quote(part, safe="", errors="replace"), json.dumps(part)[1:-1]}
@@ -193,13 +197,13 @@ class Redactor:
     def arguments(self, argv: Iterable[str]) -> list[str]:
         """Return a command line without its secrets: `key=value`, `--password value`, `--password=value`."""
         result: list[str] = []
-        value_is_secret = False
+        option = ""
         for argument in argv:
-            if value_is_secret and not _OPTION.fullmatch(argument):
+            if option and not _OPTION.fullmatch(argument) and hides([option], argument):
                 result.append(self._secret_value(argument))
             else:
                 result.append(self.override(argument))
-            value_is_secret = argument.startswith("-") and "=" not in argument and looks_secret(argument)
+            option = argument if argument.startswith("-") and "=" not in argument else ""
         # A secret that stands under its name may stand elsewhere as well, even before it.
         return [self.text(argument) for argument in result]
 

@@ -23,10 +23,13 @@ _SURE_NAME: Final = re.compile(
     r"|authorization|connection_?str(?:ing)?|conn_?str|webhook_?url|basic_?auth"
     r"|(?:api|priv|private|access|auth|signing|sign|encryption|decryption|ssh|gpg|pgp|license|licence|account|shared"
     r"|master|deploy|subscription|service|hmac|aes|webhook|session|client)_?key(?!point|board|word|frame|stone|note|ed)"
-    r"|(?:^|_)(?:creds?|bearers?|jwts?|privkeys?)(?:_|$)"
+    r"|(?:^|_)(?:bearers?|jwts?|privkeys?)(?:_|$)"
 )
-_LIKELY_NAME: Final = re.compile(r"(?:^|_)(?:pass|pwd|pw|cookies?|pat|sas)$|webhooks?$")
-_PERHAPS_NAME: Final = re.compile(r"(?:^|_)(?:keys?|session(?:_?id)?|auth|sig|signature|license|licence)$")
+_LIKELY_NAME: Final = re.compile(
+    r"pwd$|webhooks?$|(?:^|_)(?:pw|creds?|cookies?|pat|sas|id_token)$"
+    r"|(?:^|_)(?:db|user|key|store|admin|root|smtp|ftp|my|sql|mail|http|ssl)?pass$"
+)
+_PERHAPS_NAME: Final = re.compile(r"(?:^|_)(?:keys?|session(?:_?id)?|auth|dsn|sig|signature|license|licence)$")
 # `api_key_env: HF_TOKEN`, `password_length: 12`: about a secret, and none.
 _ABOUT: Final = re.compile(
     r"_(?:env|var|name|names|len|length|count|policy|required|ttl|expiry|type|field|column|manager|scope)$"
@@ -45,12 +48,13 @@ _TEXT_TOKEN_WORDS: Final = frozenset({
     "start", "end", "first", "last", "prefix", "image", "patch", "register", "text", "merge", "merging", "ratio",
     "total", "train", "target", "weight", "batch", "seq", "sequence", "context", "window", "input", "output",
     "hidden", "loss", "shift", "masking", "pruning", "stop", "added", "additional", "decoder", "encoder", "string",
+    "strategy", "pooling", "pool", "selection", "aggregation", "reduction", "mode", "sampling", "importance", "noise",
 })  # fmt: skip
 _OTHER_VARIABLES: Final = frozenset({"PWD", "OLDPWD", "SSH_AUTH_SOCK"})
 _VARIABLE: Final = re.compile(r"(?:^|_)(?:key|auth|dsn|database_url|db_url|redis_url|mongo(?:db)?_ur[il])$")
 
 _PLAINLY_OTHER: Final = re.compile(
-    r"""[+-]?[\d_.,]*(?:e[+-]?\d+)?        # a number
+    r"""[+-]?(?!\d{6,}$)[\d_.,]*(?:e[+-]?\d+)?    # a number, too short for a secret
     |</?[^<>\s]*>|\[[A-Z_]+\d*\]           # <pad>, </s>, [MASK]
     |(?:~|\.{1,2})?/[^\s:;]*               # a path
     |true|false|yes|no|on|off|none|null|\?\?\?|\*+""",
@@ -81,10 +85,12 @@ def hides(keys: Iterable[object], value: Any) -> bool:
         keys: from the root down; those that are no texts say nothing.
         value: a leaf.
     """
-    ranks = [_rank(key) for key in keys if isinstance(key, str)]
+    names = [key for key in keys if isinstance(key, str)]
+    ranks = [_rank(name) for name in names]
     rank = max(ranks, default=_NONE)
     if rank == _LIKELY:
-        return not (value is None or isinstance(value, bool | int | float) or is_plainly_other(value))
+        is_count = names[-1].lower().endswith("tokens")
+        return not (isinstance(value, bool | float) or is_plainly_other(value) or (is_count and str(value).isdigit()))
     if rank == _PERHAPS:
         return ranks[-1] == _PERHAPS and isinstance(value, str) and looks_random(value)
     return rank == _SURE

@@ -56,9 +56,13 @@ _ASSIGNED: Final = re.compile(
     re.IGNORECASE,
 )
 _ASSIGNED_VALUE: Final = re.compile(
-    r"""(?P<open>\\*["'])(?P<quoted>.*?)(?P=open)|\{(?P<braces>[^{}]*)\}|(?P<bare>[^\s&;,"'\\)\]}]+)"""
+    r"""(?P<open>\\*["'])(?P<quoted>.*?)(?P=open)|\{(?P<braces>[^{}]*)\}"""
+    r"""|(?P<block>[|>][+-]?[ ]*(?:\n[ \t]+[^\n]*)+)|(?P<bare>[^\s&;,"'\\)\]}]+)"""
 )
-_OPTION: Final = re.compile(r"""(?<![\w-])--?(?P<key>[A-Za-z][\w-]{1,60})[ \t]+(?P<s>'[^']*'|"[^"]*"|[^\s'"-][^\s'"]*)""")
+_OPTION: Final = re.compile(
+    r"""(?<![\w-])--?(?P<key>[A-Za-z][\w-]{1,60})[ \t]+(?P<s>\\*'[^'\\]*\\*'|\\*"[^"\\]*\\*"|[^\s'"\\-][^\s'"]*)"""
+)
+
 
 class _Form(NamedTuple):
     """The group `s` of the pattern is the secret."""
@@ -100,7 +104,7 @@ _FORMS: Final = (
     _Form(("bearer ",), r"\b(?i:bearer)\s+(?P<s>[\w.~+/=-]{8,})", _has_digit),
     _Form(("basic ",), r"\bBasic (?P<s>[A-Za-z0-9+/]{8,}={0,2})", _is_user_and_password),
     _Form(("cookie:",), r"\b(?i:cookie): ?(?P<s>[^\n\"']+)"),
-    _Form(("://",), r"""https?://(?P<s>[^/\s:@'"${}]{8,})@""", _is_token_for_user),
+    _Form(("://",), r"""https?://(?P<s>[^/\s:@'"${}]{8,})(?::[^/\s@'"]*)?@""", _is_token_for_user),
     _Form(("@tcp(",), r"(?<![\w.-])[\w.-]{1,60}:(?P<s>[^\s:/]+)@tcp\("),
     _Form(("https://",), rf"""{_HOST}/{_SERVICE}/(?P<s>[^\s"'?]{{12,}})"""),
     _Form(("hook",), r"""https?://[^\s"']{1,200}?/(?:web)?hooks?/(?:catch/|v\d/)*(?P<s>[^\s"'?]{16,})"""),
@@ -120,7 +124,11 @@ _FORMS: Final = (
     _Form(("mysql", "sshpass", "redis-cli", "docker login"),
           r"\b(?:mysql\w*|sshpass|redis-cli|docker login)\b[^\n|;&]{0,200}?\s-(?:p|a) ?(?P<s>[^\s-]\S*)"),
     _Form(("?",), rf"""[?&](?i:{_IN_QUERY})=(?P<s>[^&\s"'<>#]{{6,}})""", _has_digit),
-    _Form(("pass",), r"""\b(?i:pass(?:word|phrase|code))(?:\s+(?:is|was|for\s+\S+))?\s+(?P<q>["'`])(?P<s>[^"'`\n]+)(?P=q)"""),
+    _Form(("provided", "supplied", " is ", " was "),
+          r"(?i:key|token|password) (?:provided|supplied|is|was):?\s+(?P<s>[\w.~+/=*-]{8,})", _has_digit),
+    _Form(("key ", "token "), r"""\b(?i:key|token)\s+(?P<q>\\*["'`])(?P<s>[\w.~+/=-]{16,})(?P=q)""", looks_random),
+    _Form(("pass",), r"""\b(?i:pass(?:word|phrase|code))(?:\s+(?:is|was|for\s+\S+))?\s+"""
+          r"""(?P<q>\\*["'`])(?P<s>[^"'`\n\\]+)(?P=q)"""),
 )  # fmt: skip
 
 
@@ -178,8 +186,9 @@ def _without_assigned(text: str) -> Iterator[str]:
         value = _ASSIGNED_VALUE.match(text, at)
         if value is None:
             continue
-        start, end = value.span("quoted" if value["open"] else "braces" if value["braces"] is not None else "bare")
-        is_prose = value["bare"] is not None and ":" in found["sep"]
+        kind = next(name for name in ("quoted", "braces", "block", "bare") if value[name] is not None)
+        start, end = value.span(kind)
+        is_prose = kind == "bare" and ":" in found["sep"]
         if is_prose and _is_sure(found["key"]) and not text[text.rfind("\n", 0, at) + 1 : found.start()].strip(" \t-"):
             end = next((i for i in range(start, len(text)) if text[i] in "\n,;"), len(text))
         if _is_assigned_secret(found["key"], text[start:end], is_prose=is_prose):
@@ -201,7 +210,7 @@ def _is_assigned_secret(key: str, value: str, *, is_prose: bool) -> bool:
 
 
 def _option_hidden(found: re.Match[str]) -> str:
-    value = found["s"].strip("'\"")
+    value = found["s"].strip("'\"\\")
     if not hides([found["key"]], value) or _PLACEHOLDER.match(value) or is_plainly_other(value):
         return found[0]
     return found[0][: found.start("s") - found.start()] + REDACTED

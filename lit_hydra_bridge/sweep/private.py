@@ -1,4 +1,4 @@
-"""A sweep's files are read by people, tables and pages, and hold no secret. What it needs to go on is its owner's alone.
+"""A sweep's files are read by people, tables and pages, and hold no secret. What it needs to go on is for its owner.
 
 Where a secret was taken out of job.json or sweep.json, the true values lie beside it in `.job.private.json` or
 `.sweep.private.json`, which nobody else may read.
