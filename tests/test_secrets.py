@@ -88,6 +88,11 @@ WITHOUT_META = {**OFFLINE, "WANDB_X_DISABLE_META": "true", "WANDB_CONSOLE": "off
 # --- all of them in one app -------------------------------------------------------------------------------
 
 TASK = """
+    if cfg.fails == "raise":
+        raise RuntimeError("it could not log in: " + " and ".join(secrets(cfg)))
+    if cfg.fails == "exit":
+        print("it could not log in: " + " and ".join(secrets(cfg)), flush=True)
+        os._exit(3)
     out = HydraConfig.get().runtime.output_dir
     loggers = [
         pl.loggers.CSVLogger(out, name="csv", version=""),
@@ -98,11 +103,6 @@ TASK = """
     t = trainer(logger=loggers, default_root_dir=out, enable_checkpointing=False)
     t.fit(Net(lr=0.1), data())
     t.save_checkpoint(out + "/last.ckpt")
-    if cfg.get("fails") == "raise":
-        raise RuntimeError("it could not log in: " + " and ".join(secrets(cfg)))
-    if cfg.get("fails") == "exit":
-        print("it could not log in: " + " and ".join(secrets(cfg)), flush=True)
-        os._exit(3)
     return {"told": " and ".join(secrets(cfg)), "loss": 0.5}
 """
 PRELUDE = """
@@ -156,9 +156,9 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Run:
     with (app.folder / "conf" / "config.yaml").open("a", encoding="utf-8") as file:
         yaml.safe_dump(nodes, file, allow_unicode=True)
     done = app.run(
-        "-m", "hydra/launcher=lit_local", "hydra.sweep.dir=sweep", "hydra.launcher.n_jobs=1",
+        "-m", "hydra/launcher=lit_local", "hydra.sweep.dir=sweep", "hydra.launcher.n_jobs=2",
         f"db.user_token={USER_TOKEN}", f"db.url=postgres://me:{URL_PASSWORD}@db/x", "+fails=no,raise,exit",
-        env={**WITHOUT_META, **ENVIRONMENT}, check=False,
+        env={**WITHOUT_META, **ENVIRONMENT}, check=False, timeout_s=300,
     )  # fmt: skip
     secrets = {each.kind: each.secret for each in PLANTED} | ENVIRONMENT
     secrets |= {"password in the config": PASSWORD, "swept token": USER_TOKEN, "password in a URL": URL_PASSWORD}
