@@ -55,7 +55,7 @@ _VARIABLE: Final = re.compile(r"(?:^|_)(?:key|auth|dsn|database_url|db_url|redis
 
 _PLAINLY_OTHER: Final = re.compile(
     r"""[+-]?(?!\d{6,}$)[\d_.,]*(?:e[+-]?\d+)?    # a number, too short for a secret
-    |</?[^<>\s]*>|\[[A-Z_]+\d*\]           # <pad>, </s>, [MASK]
+    |</?[^<>\s]*>|(?-i:\[[A-Z_]+\d*\])     # <pad>, </s>, [MASK]
     |(?:~|\.{1,2})?/[^\s:;]*               # a path
     |true|false|yes|no|on|off|none|null|\?\?\?|\*+""",
     re.VERBOSE | re.IGNORECASE,

@@ -125,13 +125,11 @@ _FORMS: Final = (
           r"\b(?:mysql\w*|sshpass|redis-cli|docker login)\b[^\n|;&]{0,200}?\s-(?:p|a) ?(?P<s>[^\s-]\S*)"),
     _Form(("?",), rf"""[?&](?i:{_IN_QUERY})=(?P<s>[^&\s"'<>#]{{6,}})""", _has_digit),
     _Form(("provided", "supplied", " is ", " was "),
-          r"(?i:key|token|password) (?:provided|supplied|is|was):?\s+(?P<s>[\w.~+/=*-]{8,})", _has_digit),
+          r"(?i:key|token|password) (?:provided|supplied|is|was):?\s+(?P<s>[\w.~+/=-]{16,}\b)", looks_random),
     _Form(("key ", "token "), r"""\b(?i:key|token)\s+(?P<q>\\*["'`])(?P<s>[\w.~+/=-]{16,})(?P=q)""", looks_random),
     _Form(("pass",), r"""\b(?i:pass(?:word|phrase|code))(?:\s+(?:is|was|for\s+\S+))?\s+"""
           r"""(?P<q>\\*["'`])(?P<s>[^"'`\n\\]+)(?P=q)"""),
 )  # fmt: skip
-
-
 _SIGNS: Final = tuple((sign, form) for form in _FORMS for sign in form.signs)
 
 

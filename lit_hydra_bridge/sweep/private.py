@@ -31,7 +31,11 @@ def parted(data: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     # First, since it tells which secrets there are.
     overrides = [redactor.override(text) for text in data.get("overrides", ())]
     shown = {key: _shown(key, value, redactor) for key, value in data.items()} | {"overrides": overrides}
-    return shown, {key: data[key] for key in _NEEDED & data.keys() if _as_json(data[key]) != _as_json(shown[key])}
+    needed = {key: data[key] for key in _NEEDED & data.keys()}
+    # Also an app's own `<redacted>`, which would be taken for ours.
+    cut = [key for key, value in needed.items() if value != shown[key] and REDACTED in _as_json(shown[key])]
+    cut += [key for key, value in needed.items() if REDACTED in _as_json(value)]
+    return shown, {key: needed[key] for key in cut}
 
 
 def keep_private(path: Path, hidden: dict[str, Any]) -> None:
