@@ -31,15 +31,21 @@ class DamagedFileError(ValueError):
     """A file is there and can't be read; the message is one line that names it."""
 
 
-def write_file(path: Path, content: str | bytes) -> None:
+def write_file(path: Path, content: str | bytes, *, private: bool = False) -> None:
     """Write a file beside and rename it.
+
+    Args:
+        path: the file.
+        content: text is written as UTF-8.
+        private: only its owner may read it.
 
     Raises:
         OSError: it can't be written; what was there before still is.
     """
     beside = f"{os.fspath(path)}.{os.getpid()}.tmp"
     try:
-        with open(beside, "wb") as file:
+        mode = 0o600 if private else 0o666
+        with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode), "wb") as file:
             file.write(content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content)
         os.replace(beside, path)
     except OSError:
@@ -48,9 +54,9 @@ def write_file(path: Path, content: str | bytes) -> None:
         raise
 
 
-def write_json(path: Path, data: Any) -> None:
+def write_json(path: Path, data: Any, *, private: bool = False) -> None:
     """Write data as JSON; see `write_file`."""
-    write_file(path, json.dumps(data, indent=1))
+    write_file(path, json.dumps(data, indent=1), private=private)
 
 
 def may_pass(error: BaseException) -> bool:

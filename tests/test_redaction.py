@@ -37,7 +37,7 @@ secret_keys = st.builds(
 NON_SECRETS = (
     "tokenizer", "num_tokens", "max_tokens", "pad_token_id", "token_dim", "class_token", "drop_tokens", "maxTokens",
     "MAX_TOKENS", "eos_token", "token_embedding", "tokenization", "secretary", "secretaries", "key", "lr", "keyboard",
-    "monkey", "pass", "passes", "public_key", "author", "compass", "n_tokens_per_batch",
+    "monkey", "pass_through", "passes", "public_key", "author", "compass", "n_tokens_per_batch",
 )  # fmt: skip
 # Values that nothing else in a test holds: found anywhere, they have leaked.
 odd = st.text(st.sampled_from("aZ0 ='\"$#:,{}[]()\\/@&%\u00fc\u4e2d-"), max_size=12)
@@ -435,6 +435,24 @@ PEM = [
 def test_private_keys(part: list[str], name: str) -> None:
     kept = redact_diff(diff(name, *(f"+{line}" for line in part), header=""), Redactor({}))
     assert "Qx7" not in kept
+
+
+@pytest.mark.parametrize("name", ["PGP PRIVATE KEY BLOCK", "OPENSSH PRIVATE KEY", "OpenVPN Static key V1"])
+def test_a_key_block_in_a_diff_keeps_its_lines(name: str) -> None:
+    block = [f"-----BEGIN {name}-----", "Qx7vW9z" * 9, "Qx7short=", f"-----END {name}-----", "other: 1"]
+    kept = redact_diff(diff("notes.txt", *(f"+{line}" for line in block)), Redactor({})).split("\n")
+    assert "Qx7" not in "".join(kept)
+    assert [line[:1] for line in kept[4:]] == ["+"] * 5 and kept[-1] == "+other: 1"
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["/" * 60, "'" + "ab12" * 16 + "',", "=" * 70, "sep_token: 102", 'pad_token: "<pad>"', "token = 5", "iVBOR" * 40],
+)
+@pytest.mark.parametrize("name", ["x.py", "x.yaml", "x.c"])
+def test_what_is_no_secret_stays_in_a_diff(line: str, name: str) -> None:
+    text = diff(name, f" {line}", "-lr: 1", "+lr: 2")
+    assert redact_diff(text, Redactor({})) == text
 
 
 def test_python_stays_readable() -> None:

@@ -91,7 +91,9 @@ def main() -> NoReturn:
 
 
 def _fail(message: str) -> NoReturn:
-    click.echo(f"Error: {one_line(message)}", err=True)
+    from lit_hydra_bridge.record.redaction import process_redactor
+
+    click.echo(f"Error: {one_line(process_redactor().text(message))}", err=True)
     sys.exit(2)
 
 

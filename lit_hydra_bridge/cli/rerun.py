@@ -144,9 +144,9 @@ def _announce(path: str, plan: Plan, *, to_stdout: bool) -> None:
 def _without_secrets(plan: Plan) -> Plan:
     from dataclasses import replace
 
-    from lit_hydra_bridge.record.redaction import Redactor
+    from lit_hydra_bridge.record.redaction import process_redactor
 
-    return replace(plan, command=Redactor({}).arguments(plan.command))
+    return replace(plan, command=process_redactor().arguments(plan.command))
 
 
 @contextlib.contextmanager

@@ -38,13 +38,15 @@ def resume(folder: str, overrides: tuple[str, ...], dry_run: bool, cancel: bool)
     \b
     Exit code: that of the sweep; 2 if it can't be run.
     """
+    from lit_hydra_bridge.record.redaction import process_redactor
     from lit_hydra_bridge.sweep.resume import find_resumption, run
 
     if cancel:
         _cancel(folder)
         return
     resumption = find_resumption(folder)
-    command = " ".join([*map(shlex.quote, resumption.command), *map(shlex.quote, overrides)])
+    # What is printed may end up in a log; what is run has the secrets.
+    command = shlex.join(process_redactor().arguments([*resumption.command, *overrides]))
     line = f"cd {shlex.quote(resumption.identity.cwd)} && {command}"
     if dry_run:
         click.echo(printable(line))

@@ -127,13 +127,13 @@ class JobCapture:
         try:
             return read()
         except (Exception, SystemExit) as error:  # a record with a gap beats a run that failed for it
-            self.gaps.append(f"{what}: {type(error).__name__}: {str(error)[:200]}")
+            self.gaps.append(self.redactor.text(f"{what}: {type(error).__name__}: {str(error)[:200]}"))
             return None
 
     def source_and_environment(self) -> tuple[SourceCode | None, Environment]:
         """Return git's and the interpreter's facts, waiting for them up to the time limit."""
         if self._settled is None:
-            self.gaps += self._facts.wait()
+            self.gaps += map(self.redactor.text, self._facts.wait())
             self._settled = self._facts.source, self._facts.environment
         return self._settled
 

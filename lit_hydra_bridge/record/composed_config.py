@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import re
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -17,7 +18,7 @@ from lit_hydra_bridge.record.config_walk import MAX_DEPTH, Path, Trouble, Walk, 
 from lit_hydra_bridge.record.interpolation import BUILTIN_RESOLVERS, InterpolationTexts
 from lit_hydra_bridge.record.plain import escaped_unless_text, plain_key, plain_leaf
 from lit_hydra_bridge.record.random_state import random_state_kept
-from lit_hydra_bridge.record.redaction import Redactor, path_looks_secret, redact_env_defaults
+from lit_hydra_bridge.record.redaction import REDACTED, Redactor, hides, redact_env_defaults
 from lit_hydra_bridge.record.run_record import ComposedConfig
 
 _YAML_LINE_BREAKS: Final = re.compile("[\x85\u2028\u2029]")
@@ -75,13 +76,13 @@ def _read_config(config: Any, redactor: Redactor, *, custom_resolvers: bool) -> 
     walk = Walk(texts, redactor, trouble, evaluate_custom=custom_resolvers)
     resolved = {} if config._is_none() else walk.value(first, second, (), secret=False)
     # Leaf by leaf, and not in the finished YAML: a marker in the wrong place makes it another document.
-    composed = redactor.data(composed)
+    composed, resolved = redactor.data(composed), redactor.data(resolved)
     return (
         ConfigReading(
             composed=composed,
-            resolved=redactor.data(resolved),
+            resolved=resolved,
             unresolved=list(dict.fromkeys(walk.unresolved)),
-            redacted=list(dict.fromkeys(walk.redacted)),
+            redacted=list(dict.fromkeys([*walk.redacted, *_redacted_keys(resolved, ())])),
         ),
         _sentences(trouble),
     )
@@ -151,6 +152,15 @@ def _objects(value: Any) -> list[Any]:
     return [] if value is None or isinstance(value, str | int | float | bytes) else [value]
 
 
+def _redacted_keys(value: Any, path: Path) -> Iterator[str]:
+    """Give the dotted keys of the values in which something was hidden."""
+    if isinstance(value, dict | list):
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _redacted_keys(item, (*path, key))
+    elif isinstance(value, str) and REDACTED in value:
+        yield dotted(path)
+
+
 def _sentences(trouble: Trouble) -> list[str]:
     result = []
     if trouble.unresolvable:
@@ -180,7 +190,7 @@ class _Composed:
             return {plain_key(key): self.value(item, (*path, key)) for key, item in value.items()}
         if isinstance(value, list | tuple):
             return [self.value(item, (*path, i)) for i, item in enumerate(value)]
-        if path_looks_secret(path):
+        if hides(path, value):
             return redacted_leaf(value, self._redactor)
         plain, ok = plain_leaf(value)
         if not ok:

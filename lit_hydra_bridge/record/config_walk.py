@@ -14,6 +14,7 @@ from lit_hydra_bridge.record.plain import plain_key, plain_leaf
 from lit_hydra_bridge.record.redaction import (
     REDACTED,
     Redactor,
+    hides,
     path_looks_secret,
     redact_env_defaults,
     redact_text_under_secret_key,
@@ -83,7 +84,6 @@ class Walk:
         from omegaconf import OmegaConf
 
         path = (*parent, key)
-        secret = secret or path_looks_secret(path)
         self._expanded += self._behind_interpolation > 0
         if OmegaConf.is_interpolation(a, key):
             return self._interpolation(a, b, key, path, secret=secret)
@@ -111,7 +111,7 @@ class Walk:
             return self._keep(text, path)
         except (Exception, SystemExit) as error:  # a resolver may raise anything
             # Its message may tell the very value that it was given.
-            secret = secret or self._texts.reaches_secret(text, place)
+            secret = secret or path_looks_secret(path) or self._texts.reaches_secret(text, place)
             return self._keep(text, path, type(error).__name__ if secret else self._reason(error))
         if id(first) in self._open:
             return self._keep(text, path, "it stands for a node that holds it")
@@ -135,7 +135,7 @@ class Walk:
     def _leaf(self, a: Any, b: Any, path: Path, *, secret: bool) -> Any:
         if not _same(a, b):
             return _DISAGREE
-        if secret:
+        if secret or hides(path, a):
             value = redacted_leaf(a, self._redactor, keep_interpolations=False)
             if value == REDACTED:
                 self.redacted.append(dotted(path))

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from typing import Final, Literal
 
-from lit_hydra_bridge.record.redaction import REDACTED, Redactor, looks_secret
+from lit_hydra_bridge.record.redaction import REDACTED, Redactor, hides, is_plainly_other, looks_secret
 
 _Kind = Literal["python", "config", "code"]
 
@@ -31,8 +31,11 @@ _TYPE_NAMES: Final = frozenset({
     "str", "int", "float", "bool", "bytes", "object", "None", "list", "dict", "tuple", "set", "type", "typing", "t",
     "pydantic", "torch",
 })  # fmt: skip
-_BASE64_LINE: Final = re.compile(r"\s*[\"']?[A-Za-z0-9+/]{40,}={0,2}(?:\\n)?[\"',]*\s*")
-_PEM_EDGE: Final = "PRIVATE KEY-----"
+# A line of a key block that begins above the hunk. Banners, digests and longer data are none.
+_KEY_LINE: Final = re.compile(
+    r"\s*[\"']?(?=[^a-z]*[a-z])(?=[^A-Z]*[A-Z])(?=[^\d]*\d)[A-Za-z0-9+/]{40,80}={0,2}(?:\\n)?[\"',]*\s*"
+)
+_KEY_EDGE: Final = re.compile(r"(?:PRIVATE KEY|PRIVATE KEY BLOCK|Static key V\d)-----")
 
 
 def redact_diff(diff: str, redactor: Redactor) -> str:
@@ -56,11 +59,12 @@ def redact_diff(diff: str, redactor: Redactor) -> str:
             old.feed(context[1:])
             line = head + mark + context[:1] + new.feed(context[1:])
         elif not in_header and line:
-            if _PEM_EDGE in line and "END" in line and not (old.in_private_key or new.in_private_key):
+            if "END" in line and _KEY_EDGE.search(line) and not (old.in_private_key or new.in_private_key):
                 lines[hunk_start:] = [hidden[:1] + REDACTED for hidden in lines[hunk_start:]]
             line = line[0] + _feed(line[0], line[1:], old, new)
         lines.append(line)
-    return redactor.text("\n".join(lines))
+    # A line at a time: what is hidden must not take lines away.
+    return "\n".join(redactor.text(line, assignments=False) for line in lines)
 
 
 def _feed(sign: str, body: str, old: _Side, new: _Side) -> str:
@@ -96,10 +100,10 @@ class _Side:
         """Take the next line, and return what may be kept of it."""
         indent = len(body) - len(body.lstrip())
         hidden = body[:indent] + REDACTED
-        if _PEM_EDGE in body:
+        if _KEY_EDGE.search(body):
             self.in_private_key = "BEGIN" in body and "END" not in body
             return hidden
-        if self.in_private_key or _BASE64_LINE.fullmatch(body):
+        if self.in_private_key or _KEY_LINE.fullmatch(body):
             return hidden
         if self._secret_until is not None:
             if self._secret_until in body:
@@ -112,7 +116,7 @@ class _Side:
         return self._python(body) if self.kind == "python" else self._config(body)
 
     def _config(self, body: str) -> str:
-        found = next((found for found in _ASSIGNMENT.finditer(body) if looks_secret(found["key"])), None)
+        found = _assigned_secret(body)
         if found is None:
             return body
         value = body[found.end() :]
@@ -141,10 +145,10 @@ class _Side:
             return self._config(body)
         if not names_secret:
             self._note_open_text(body)
-            return body
+            return self._config(body) if _assigned_secret(body) else body
         if re.search(r"(?:[=(\[{\\]|[\"']\s*:)\s*$", body):
             self._block_column = len(body) - len(body.lstrip())
-        return self._python_literals(body)
+        return self._python_literals(body, any(hides([word], 0) for word in _WORD.findall(body)))
 
     def _note_open_text(self, body: str) -> None:
         for found in _LITERAL.finditer(body):
@@ -162,9 +166,13 @@ class _Side:
             not set(name.split(".")) & _TYPE_NAMES and not re.fullmatch(r"[A-Z][A-Za-z]*", name) for name in names
         )
 
-    def _python_literals(self, body: str) -> str:
+    def _python_literals(self, body: str, is_sure: bool = True) -> str:
+        """Hide the literals; where the line is not sure to name a secret, not those that are plainly none."""
+
         def replace(found: re.Match[str]) -> str:
             text = found[0]
+            if not is_sure and not found["open"] and is_plainly_other(text.strip("\"'")):
+                return text
             if found["comment"]:
                 return f"# {REDACTED}" if len(text) > 1 else text
             if found["open"]:
@@ -176,6 +184,15 @@ class _Side:
             return text if _is_name_or_mark(text, body[: found.start()], body[found.end() :]) else _emptied(text)
 
         return _LITERAL.sub(replace, body)
+
+
+def _assigned_secret(body: str) -> re.Match[str] | None:
+    """Return the first assignment whose key and value, or the block that it opens, are a secret's."""
+    for found in _ASSIGNMENT.finditer(body):
+        value = re.sub(r"\s#.*", "", body[found.end() :]).strip("\"',;}]) \t")
+        if hides([found["key"]], value or "opens a block"):
+            return found
+    return None
 
 
 def _is_name_or_mark(literal: str, before: str, after: str) -> bool:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
-from lit_hydra_bridge.record.redaction import looks_secret, path_looks_secret, value_end
+from lit_hydra_bridge.record.redaction import looks_secret, path_looks_secret, value_end, variable_looks_secret
 
 # Resolvers of omegaconf and Hydra themselves: known to have no side effects, `now` is cached per job.
 BUILTIN_RESOLVERS: Final = frozenset({"now", "hydra", "python_version"})
@@ -68,7 +68,8 @@ def _names_secret(body: _Body) -> bool:
         return False
     if body.resolver == "oc.env" and body.arguments.lstrip().startswith("${"):
         return True
-    return looks_secret(body.resolver) or any(looks_secret(word) for word in re.findall(r"[\w-]+", body.arguments))
+    named = variable_looks_secret if body.resolver == "oc.env" else looks_secret
+    return looks_secret(body.resolver) or any(named(word) for word in re.findall(r"[\w-]+", body.arguments))
 
 
 class InterpolationTexts:

@@ -2,9 +2,11 @@
 
 Three nets, each for what slips through the one before it:
 
-1. by name: a value whose key, or whose environment variable, looks like a secret's;
-2. by form: a password in a URL, `password=x` inside a text, the well-known forms of tokens;
+1. by name: a value whose key, or whose environment variable, looks like a secret's (secret_names.py);
+2. by form: a password in a URL, `password=x` inside a text, the well-known forms of tokens (secret_shapes.py);
 3. by value: any text that holds a secret already known from the config or the environment.
+
+All that is stored or shown passes a `Redactor` first.
 
 The third is the dangerous one: a password that reads `config` or `0.1000` would wreck the record. So in free
 text only distinctive values are looked for: not numbers, not plain words, not paths that exist. What one of the
@@ -14,37 +16,25 @@ app's own resolvers returns is held against every known value, because nothing e
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
 from lit_hydra_bridge.record.run_record import REDACTED as REDACTED
+from lit_hydra_bridge.record.secret_names import hides as hides
+from lit_hydra_bridge.record.secret_names import is_plainly_other as is_plainly_other
+from lit_hydra_bridge.record.secret_names import looks_secret as looks_secret
+from lit_hydra_bridge.record.secret_names import path_looks_secret as path_looks_secret
+from lit_hydra_bridge.record.secret_names import variable_looks_secret as variable_looks_secret
+from lit_hydra_bridge.record.secret_shapes import hide_shapes
 
-_MARKERS: Final = (
-    "secret", "password", "passwd", "passphrase", "apikey", "credential", "privatekey", "accesskey", "authkey",
-    "signingkey", "encryptionkey", "sshkey", "authorization",
-)  # fmt: skip
-# In this field "token" mostly means a piece of text. These words beside it say so.
-_TEXT_TOKEN_WORDS: Final = frozenset({
-    "pad", "eos", "bos", "unk", "cls", "sep", "mask", "special", "num", "n", "nb", "max", "min", "new", "per",
-    "dim", "len", "length", "count", "type", "id", "ids", "idx", "embed", "embedding", "size", "limit", "budget",
-    "vocab", "drop", "dropout", "level", "classification", "class", "mixer", "mixing", "learning", "position", "pos",
-    "start", "end", "first", "last", "prefix", "image", "patch", "register", "text", "merge", "merging", "ratio",
-    "total", "train", "target", "weight", "batch", "seq", "sequence", "context", "window", "input", "output",
-    "hidden", "loss", "shift", "masking", "pruning",
-})  # fmt: skip
-_WORD: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _URL_PASSWORD: Final = re.compile(
     r"""(?<=://)(?P<user>(?:\$\{[^{}]*\}|[^/\s:@'"$]|\$(?!\{))*):(?P<password>(?:\$\{[^{}]*\}|[^/\s'"])+)@"""
 )
-_TOKEN_FORMS: Final = re.compile(
-    r"\b(?:hf_[A-Za-z0-9]{20,}|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|glpat-[\w-]{20,}|xox[a-z]-[\w-]{10,}"
-    r"|AKIA[A-Z0-9]{16}\b|AIza[\w-]{35}|sk-(?=[\w-]*\d)[\w-]{20,})"
-)
-_PARAMETER: Final = re.compile(r"""(?P<key>[\w.\-]+)=(?P<value>'[^']*'|"[^"]*"|[^\s&;,'"]+)""")
 _INLINE_KEY: Final = re.compile(r"""(?P<key>[\w.\-/@]+)["']?\s*:\s*""")
 # References, also nested ones, and resolvers without a quoted, listed or nested argument.
 _PURE_INTERPOLATION: Final = re.compile(
@@ -55,30 +45,9 @@ _NUMBER: Final = re.compile(r"[+-]?[\d_.,:]+(?:[eE][+-]?\d+)?")
 _WORDS: Final = re.compile(r"[^\W\d]+(?:[ _./-][^\W\d]+)*")
 _DISTINCTIVE_LENGTH: Final = 6
 _DISTINCTIVE_WORDS_LENGTH: Final = 16
+# Too short for a token, and without what a secret in a text stands behind.
+_SHORT_VALUE: Final = re.compile(r"[\w.+-]{0,13}")
 _OPTION: Final = re.compile(r"--?[a-z][a-z0-9-]*(?:=.*)?", re.DOTALL)
-
-
-def looks_secret(name: object) -> bool:
-    """Tell whether a key or an environment variable of this name holds a secret.
-
-    `hf_token`, `API_KEY` and `dbPassword` do; `tokenizer`, `max_tokens`, `pad_token_id` and `secretary` don't.
-    """
-    return _looks_secret(str(name))
-
-
-@lru_cache(maxsize=4096)
-def _looks_secret(text: str) -> bool:
-    squeezed = re.sub(r"[^a-z0-9]", "", text.lower())
-    if any(marker in re.sub("secretar(?:y|ies)", "", squeezed) for marker in _MARKERS):
-        return True
-    if "token" not in squeezed or "tokeni" in squeezed:
-        return False
-    return not {word.lower() for word in _WORD.findall(text)} & _TEXT_TOKEN_WORDS
-
-
-def path_looks_secret(keys: Iterable[object]) -> bool:
-    """Tell whether a node on this path of keys is, or lies inside, a secret."""
-    return any(looks_secret(key) for key in keys if isinstance(key, str))
 
 
 def redact_text_under_secret_key(text: str) -> str:
@@ -96,7 +65,9 @@ def redact_env_defaults(text: str, *, any_name: bool = False) -> str:
     done = 0
     result: list[str] = []
     for found in _ENV_WITH_DEFAULT.finditer(text):
-        if found.start() < done or not (any_name or "$" in found["name"] or looks_secret(found["name"])):
+        if found.start() < done or not (
+            any_name or "$" in found["name"] or variable_looks_secret(found["name"].strip("\"'"))
+        ):
             continue
         end = value_end(text, found.end(), "")
         default = text[found.end() : end]
@@ -138,9 +109,27 @@ class Redactor:
         self._distinctive: set[str] = set()
         self._all: set[str] = set()
         self._pattern: re.Pattern[str] | None = None
-        for name, value in environ.items():
-            if looks_secret(name):
+        self._environ: dict[str, str] = {}
+        self.learn_environment(environ)
+
+    def learn_environment(self, environ: Mapping[str, str]) -> None:
+        """Remember the secrets among environment variables, and the passwords in their URLs."""
+        for name, value in set(environ.items()) - self._environ.items():
+            if variable_looks_secret(name):
                 self._learn_distinctive(value)
+            elif "://" in value:
+                for found in _URL_PASSWORD.finditer(value):
+                    self._learn_distinctive(found["password"])
+        self._environ = dict(environ)
+
+    def learn_config(self, config: Any, path: tuple[Any, ...] = ()) -> None:
+        """Remember the secrets of a config, given as plain containers with its interpolations as text."""
+        if isinstance(config, dict | list):
+            for key, item in config.items() if isinstance(config, dict) else enumerate(config):
+                self.learn_config(item, (*path, key))
+        elif config is not None and not isinstance(config, bool) and hides(path, config):
+            variable = re.fullmatch(r"\$\{oc\.env:(\w+)\}", str(config))
+            self.learn(self._environ.get(variable[1], "") if variable else config)
 
     def learn(self, secret: object) -> None:
         """Remember a secret, so that it is found wherever else it stands."""
@@ -156,7 +145,9 @@ class Redactor:
         self._learn_distinctive(text)
 
     def _learn_distinctive(self, text: str) -> None:
-        for part in {text, *(line.strip() for line in text.splitlines())}:
+        # A key block's first and last line are the same for all, and tell where one is.
+        lines = (line.strip() for line in text.splitlines() if not line.startswith("-----"))
+        for part in {text, *lines}:
             if _is_distinctive(part):
                 # As it would stand in a URL, and in a JSON or Python string.
                 self._distinctive |= {part, quote(part, safe="", errors="replace"), json.dumps(part)[1:-1]}
@@ -167,41 +158,52 @@ class Redactor:
         text = str(value)
         return any(secret in text for secret in self._all) or self.text(text) != text
 
-    def text(self, text: str) -> str:
-        """Return `text` without distinctive known secrets, passwords in URLs, and well-known tokens."""
-        if self._distinctive:
-            if self._pattern is None:
-                longest_first = sorted(self._distinctive, key=len, reverse=True)
-                self._pattern = re.compile("|".join(re.escape(secret) for secret in longest_first))
-            text = self._pattern.sub(REDACTED, text)
+    def text(self, text: str, *, assignments: bool = True) -> str:
+        """Return `text` without distinctive known secrets, and without what shows by its form that it is one.
+
+        Args:
+            text: any.
+            assignments: False leaves `password=x` to the caller.
+        """
+        text = self._without_known(text)
         if "://" in text:
             text = _URL_PASSWORD.sub(_hide_url_password, text)
-        return _TOKEN_FORMS.sub(REDACTED, text)
+        return hide_shapes(text, assignments=assignments)
+
+    def _without_known(self, text: str) -> str:
+        if not self._distinctive:
+            return text
+        if self._pattern is None:
+            longest_first = sorted(self._distinctive, key=len, reverse=True)
+            self._pattern = re.compile("|".join(re.escape(secret) for secret in longest_first))
+        return self._pattern.sub(REDACTED, text)
 
     def override(self, override: str) -> str:
         """Return a Hydra override, or any `key=value` argument, without its secret."""
         start = 0
         while override[:1] not in ("{", "[") and (equals := override.find("=", start)) >= 0:
             keys = re.split(r"[./@\[\]:\s]", override[start:equals].lstrip("+~-"))
-            if path_looks_secret(keys):
+            if hides(keys, override[equals + 1 :].strip("'\"")):
                 return f"{self.text(override[:equals])}={self._secret_value(override[equals + 1 :])}"
             start = equals + 1
             # `--set=db.password=x` has its key behind another one.
             if not re.match(r"[\w.+~/@-]+=", override[start:]):
                 break
         head, value = override[:start], override[start:]
-        return self.text(head + _hide_parameters(self._inline_mappings(redact_env_defaults(value))))
+        if _SHORT_VALUE.fullmatch(value):
+            return self._without_known(override)
+        return self.text(head + self._inline_mappings(redact_env_defaults(value)))
 
     def arguments(self, argv: Iterable[str]) -> list[str]:
         """Return a command line without its secrets: `key=value`, `--password value`, `--password=value`."""
         result: list[str] = []
-        value_is_secret = False
+        option = ""
         for argument in argv:
-            if value_is_secret and not _OPTION.fullmatch(argument):
+            if option and not _OPTION.fullmatch(argument) and hides([option], argument):
                 result.append(self._secret_value(argument))
             else:
                 result.append(self.override(argument))
-            value_is_secret = argument.startswith("-") and "=" not in argument and looks_secret(argument)
+            option = argument if argument.startswith("-") and "=" not in argument else ""
         # A secret that stands under its name may stand elsewhere as well, even before it.
         return [self.text(argument) for argument in result]
 
@@ -215,8 +217,19 @@ class Redactor:
             return [self.data(item) for item in value]
         return value
 
+    def plain(self, value: Any, path: tuple[Any, ...] = ()) -> Any:
+        """Return plain containers without the values under a secret's name, and with every text in them cleaned."""
+        if isinstance(value, dict):
+            return {self.data(key): self.plain(item, (*path, key)) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [self.plain(item, path) for item in value]
+        if value is not None and not isinstance(value, bool) and hides(path, value):
+            self.learn(value)
+            return REDACTED
+        return self.text(value) if isinstance(value, str) else value
+
     def _leaf(self, text: str) -> str:
-        clean = self.text(_hide_parameters(text))
+        clean = self.text(text)
         if clean != text and "${" in text and not _is_readable_interpolation(clean):
             return REDACTED
         return clean
@@ -240,6 +253,18 @@ class Redactor:
         return "".join([*result, value[done:]])
 
 
+@cache
+def _redactor_of_process() -> Redactor:
+    return Redactor({})
+
+
+def process_redactor() -> Redactor:
+    """Return the process's own, which knows the secrets in its environment as it is now, and all that it was told."""
+    redactor = _redactor_of_process()
+    redactor.learn_environment(os.environ)
+    return redactor
+
+
 def _is_distinctive(text: str) -> bool:
     if len(text) < _DISTINCTIVE_LENGTH or REDACTED in text or text.isspace():
         return False
@@ -260,17 +285,6 @@ def _hide_url_password(found: re.Match[str]) -> str:
     password = redact_env_defaults(found["password"], any_name=True)
     kept = password if re.fullmatch(r"(?:\$\{[^{}]*\})+", password) else REDACTED
     return f"{found['user']}:{kept}@"
-
-
-def _hide_parameters(text: str) -> str:
-    """`host=x password=y`, `?token=y&n=1`: the forms of connection strings and queries."""
-
-    def replace(found: re.Match[str]) -> str:
-        if not looks_secret(found["key"]) or found["value"].startswith("${"):
-            return found[0]
-        return f"{found['key']}={REDACTED}"
-
-    return _PARAMETER.sub(replace, text) if "=" in text else text
 
 
 def _is_readable_interpolation(text: str) -> bool:

@@ -12,6 +12,9 @@ class BridgeWarning(UserWarning):
 
 def warn(message: str) -> None:
     """Warn once at most per message and place; also where warnings are errors, nothing is raised."""
+    from lit_hydra_bridge.record.redaction import process_redactor
+
+    message = process_redactor().text(message)
     try:
         warnings.warn(f"lit-hydra-bridge: {message}", BridgeWarning, stacklevel=2)
     except BridgeWarning:

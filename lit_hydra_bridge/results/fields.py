@@ -10,6 +10,7 @@ from fnmatch import fnmatchcase
 from typing import Any, Final
 
 from lit_hydra_bridge.errors import ResultsError
+from lit_hydra_bridge.record.redaction import process_redactor
 from lit_hydra_bridge.results.overrides import parsed, split
 from lit_hydra_bridge.results.row import JobRow
 
@@ -41,8 +42,8 @@ _BEFORE: Final = (
     Field("value", JOB, lambda row: row.value if row.value is not None else row.return_value),
 )
 _AFTER: Final = (
-    Field("checkpoint", JOB, lambda row: str(row.checkpoint) if row.checkpoint else None),
-    Field("folder", JOB, lambda row: str(row.folder)),
+    Field("checkpoint", JOB, lambda row: process_redactor().text(str(row.checkpoint)) if row.checkpoint else None),
+    Field("folder", JOB, lambda row: process_redactor().text(str(row.folder))),
     Field("reason", JOB, lambda row: row.reason or None),
 )
 _OTHER_NAMES: Final = {"job": "number", "duration": "duration_s", "time": "duration_s", "return_value": "value"}

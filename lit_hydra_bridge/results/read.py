@@ -6,10 +6,12 @@ import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
 from lit_hydra_bridge.errors import ResultsError, SweepFolderError
+from lit_hydra_bridge.record.redaction import process_redactor
 from lit_hydra_bridge.results.foreign_job import foreign_row
 from lit_hydra_bridge.results.hydra_folder import HYDRA, MULTIRUN, HydraNode, read_hydra_node, read_multirun
 from lit_hydra_bridge.results.overrides import varying
@@ -96,7 +98,7 @@ class _Reader:
             folder=Path(self.place),
             name=_name(self.place),
             launcher=hydra.launcher or ("lit_local" if identity else ""),
-            command=identity.command if identity else (),
+            command=tuple(process_redactor().arguments(identity.command)) if identity else (),
             cwd=identity.cwd if identity else str(hydra.get("runtime.cwd") or ""),
             created=identity.created if identity else _created(self.place, rows),
             direction=hydra.direction,
@@ -108,10 +110,11 @@ class _Reader:
     def rows(self, folders: Sequence[str]) -> list[JobRow]:
         """Return a row for each job's folder, by number; a folder in which nothing can be read has none."""
         found: list[tuple[str, JobState | JobRow]] = []
+        shown = cache(process_redactor().override)  # jobs have most of their overrides in common
         for folder in folders:
             job = self._state(folder) or foreign_row(folder, self.problems)
             if job is not None:
-                found.append((folder, job))
+                found.append((folder, replace(job, overrides=tuple(map(shown, job.overrides)))))
         all_varying = varying([job.overrides for _, job in found])
         rows = [self._row(folder, job, own) for (folder, job), own in zip(found, all_varying, strict=True)]
         return sorted(rows, key=lambda row: row.number)
@@ -120,7 +123,7 @@ class _Reader:
         if isinstance(job, JobRow):
             return replace(job, varying=own)
         is_running = job.outcome is None and self.is_running
-        return own_row(job, folder, own, self.problems, is_running=is_running, now=self._now)
+        return _without_secrets(own_row(job, folder, own, self.problems, is_running=is_running, now=self._now))
 
     def _state(self, folder: str) -> JobState | None:
         try:
@@ -131,7 +134,7 @@ class _Reader:
 
     def _identity(self) -> SweepIdentity | None:
         try:
-            return self._folder.read_identity()
+            return self._folder.read_identity(shown=True)
         except SweepFolderError as error:
             self.problems.append(str(error).partition("; take another")[0])
             return None
@@ -143,6 +146,16 @@ class _Reader:
         except ResultsError as error:
             self.problems.append(str(error))
             return None
+
+
+def _without_secrets(row: JobRow) -> JobRow:
+    """What a job said may be of a version that wrote it down as it was."""
+    if not row.reason and not any(each.reason for each in row.attempts) and not isinstance(row.return_value, str):
+        return row
+    redactor = process_redactor()
+    attempts = tuple(replace(each, reason=redactor.text(each.reason)) for each in row.attempts)
+    value = redactor.plain(row.return_value)
+    return replace(row, reason=redactor.text(row.reason), attempts=attempts, return_value=value)
 
 
 def job_folders(sweep: str, *, is_flat: bool) -> Iterator[str]:

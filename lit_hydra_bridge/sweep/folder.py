@@ -4,6 +4,7 @@
 <sweep>/.sweep/lock          held by its launcher, and by the jobs that outlive one
 <sweep>/.sweep/mlflow.json   the sweep's runs in MLflow, beside their lock: record/group_mlflow.py writes them
 <sweep>/<job>/job.json       a job's state: attempts, outcome, return value
+…/.job.private.json          what of such a file only its owner may read: private.py
 <sweep>/<job>/job.log        what the job and its children have printed
 <sweep>/<job>/progress.json  how far it is
 """
@@ -24,12 +25,21 @@ from typing import Any, Final
 
 from lit_hydra_bridge.errors import SweepFolderError
 from lit_hydra_bridge.files import DamagedFileError, may_pass, read_json, write_json
+from lit_hydra_bridge.record.redaction import process_redactor
 from lit_hydra_bridge.sweep.job import FORMAT, JobState, of_known_format
+from lit_hydra_bridge.sweep.private import keep_private, parted, whole
 from lit_hydra_bridge.typed_data import Seconds, read_as
 
 # A dead launcher's jobs are killed within seconds; until then they hold the lock.
 _WAIT_FOR_DYING_JOBS_S: Final = 15.0
 _NO_LOCKS_HERE: Final = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+
+
+def write_shown(path: Path, data: dict[str, Any]) -> None:
+    """Write what everybody may read, without secrets; `whole` puts them back for who may read them."""
+    shown, hidden = parted(data)
+    keep_private(path, hidden)
+    write_json(path, shown)
 
 
 @dataclass(frozen=True)
@@ -57,7 +67,7 @@ class JobFolder:
             SweepFolderError: there is one, and it can't be read.
         """
         try:
-            return read_json(self.state_file, JobState.from_dict)
+            return read_json(self.state_file, lambda data: JobState.from_dict(whole(self.state_file, data)))
         except DamagedFileError as error:
             raise SweepFolderError(str(error)) from None
 
@@ -68,7 +78,7 @@ class JobFolder:
             OSError: it can't be written.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        write_json(self.state_file, state.to_dict())
+        write_shown(self.state_file, state.to_dict())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +111,7 @@ class SweepIdentity:
 
 
 def _shown(value: Any) -> str:
-    text = " ".join(value) if isinstance(value, tuple) else str(value)
+    text = " ".join(map(process_redactor().override, value)) if isinstance(value, tuple) else str(value)
     return repr(text if len(text) <= 200 else text[:200] + "…")
 
 
@@ -134,14 +144,18 @@ class SweepFolder:
         """A running job's config, for the ranks that it starts."""
         return self.own / f"config-{number}.pickle"
 
-    def read_identity(self) -> SweepIdentity | None:
+    def read_identity(self, *, shown: bool = False) -> SweepIdentity | None:
         """Return which sweep this is; None where no launcher of ours has been here.
+
+        Args:
+            shown: as everybody may read it, without secrets.
 
         Raises:
             SweepFolderError: it can't be read.
         """
 
         def checked(data: Any) -> SweepIdentity:
+            data = data if shown else whole(self.identity_file, data)
             return read_as(SweepIdentity, of_known_format(data), "the sweep")
 
         try:
@@ -156,7 +170,7 @@ class SweepFolder:
             SweepFolderError: it can't be written.
         """
         try:
-            write_json(self.identity_file, {"format": FORMAT, **asdict(identity)})
+            write_shown(self.identity_file, {"format": FORMAT, **asdict(identity)})
         except OSError as error:
             raise _unwritable(self.path, error) from None
 

@@ -89,7 +89,7 @@ def write_frozen_config(path: str, config: Any) -> None:
     if not path:
         return
     try:
-        write_file(path, dumps(config))
+        write_file(path, dumps(config), private=True)
     except Exception as error:
         print(f"lit-hydra-bridge: DDP ranks will compose the config anew ({type(error).__name__}: {error})", flush=True)
 

@@ -32,6 +32,7 @@ from lit_hydra_bridge.sweep.compose import FrozenConfigs
 from lit_hydra_bridge.sweep.folder import JobFolder, SweepFolder, SweepIdentity
 from lit_hydra_bridge.sweep.job import JobState, Outcome
 from lit_hydra_bridge.sweep.plan import Planner
+from lit_hydra_bridge.sweep.private import learn_secrets
 from lit_hydra_bridge.sweep.program import Program
 from lit_hydra_bridge.sweep.ranking import ranked
 from lit_hydra_bridge.sweep.returns import job_return
@@ -168,6 +169,7 @@ class Sweep:
     def _opened(self) -> tuple[Planner, Shown]:
         """Take the sweep's folder, once it is certain that it is this sweep's."""
         if not self._is_open:
+            learn_secrets(self._master)
             self._folder.prepare()
             self._folder.lock()
             try:

@@ -19,6 +19,7 @@ from lit_hydra_bridge.sweep.folder import JobFolder
 from lit_hydra_bridge.sweep.job import Attempt, JobState, Outcome
 from lit_hydra_bridge.sweep.job_log import LogReader
 from lit_hydra_bridge.sweep.plan import JobPlan
+from lit_hydra_bridge.sweep.private import shown_text
 
 _TAIL_LINES: Final = 5
 _TAIL_BYTES: Final = 4096
@@ -183,7 +184,7 @@ def last_printed(log: Path) -> str:
 
 def in_one_line(text: str) -> str:
     """Return the last lines of a text in one, as evidence."""
-    lines = text.strip().splitlines()[-_TAIL_LINES:]
+    lines = shown_text(text).strip().splitlines()[-_TAIL_LINES:]
     kept = " / ".join(line.strip()[:200] for line in lines if line.strip())
     return f"; it last printed: {kept}" if kept else "; it has printed nothing"
 

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from lit_hydra_bridge.progress import Progress
+from lit_hydra_bridge.record.redaction import process_redactor
 from lit_hydra_bridge.sweep.board.board import Board
 from lit_hydra_bridge.sweep.board.state import EndedRow, RunningRow, Snapshot
 from lit_hydra_bridge.sweep.folder import JobFolder
 from lit_hydra_bridge.sweep.job import JobState, Outcome
+from lit_hydra_bridge.sweep.private import shown_text
 
 
 class Watched(Protocol):
@@ -166,8 +168,8 @@ class Shown:
             outcome=state.outcome or Outcome.INTERRUPTED,
             seconds=seconds,
             attempts=len(state.attempts),
-            return_value=value,
-            reason=attempt.reason if attempt else None,
+            return_value=shown_text(value) if isinstance(value, str) else value,
+            reason=shown_text(attempt.reason) if attempt and attempt.reason else None,
             log=str(folder.log) if folder else "",
             folder=str(folder.path) if folder else "",
             checkpoint=str(best) if best else None,
@@ -179,7 +181,8 @@ class Shown:
         )
 
     def _varying(self, overrides: Sequence[str]) -> str:
-        return " ".join(text for text in overrides if text not in self._common)
+        redactor = process_redactor()
+        return " ".join(redactor.override(text) for text in overrides if text not in self._common)
 
 
 class LazyRows(Sequence[Any]):

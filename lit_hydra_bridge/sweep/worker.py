@@ -33,6 +33,7 @@ from lit_hydra_bridge.sweep.folder import JobFolder
 from lit_hydra_bridge.sweep.frozen_config import pin_random_nodes, rank_config, write_frozen_config
 from lit_hydra_bridge.sweep.job import JobState, Outcome
 from lit_hydra_bridge.sweep.job_environment import ThreadedLibraries
+from lit_hydra_bridge.sweep.private import learn_secrets
 from lit_hydra_bridge.sweep.program import Program
 from lit_hydra_bridge.sweep.quick_configs import quick_configs
 from lit_hydra_bridge.sweep.ranks import started_by
@@ -155,6 +156,7 @@ def _run_task(
     spec: JobSpec, state: JobState, load: Callable[[], tuple[Program, Any]], connection: socket.socket | None
 ) -> JobState:
     program, config = load()
+    learn_secrets(config)
     pin_random_nodes(config)
     with started_by(connection, lambda: write_frozen_config(spec.frozen_config, config)):
         done = _run_as_hydra_does(program, config)

@@ -34,7 +34,7 @@ class Commands:
         """Return what each command does, and the command; none where neither checkpoint nor sweep tells it."""
         commands = []
         if row.checkpoint is not None:
-            command = f"lit-hydra rerun {shlex.quote(str(row.checkpoint))}"
+            command = f"lit-hydra rerun {shlex.quote(self._redactor.text(str(row.checkpoint)))}"
             commands.append(("Make the run again, from its record", command))
         if self._start is not None:
             line = shlex.join(self._redactor.arguments([*self._start, *row.overrides]))

@@ -9,7 +9,7 @@ from typing import Any, Final
 from lit_hydra_bridge.errors import CheckpointError, CheckpointNotFoundError
 from lit_hydra_bridge.record.redaction import (
     Redactor,
-    path_looks_secret,
+    hides,
     redact_env_defaults,
     redact_text_under_secret_key,
 )
@@ -100,7 +100,7 @@ def _leaves(config: Mapping[Any, Any], redactor: Redactor) -> Iterator[tuple[str
 
     for steps, _, value in differences(NOTHING, dict(config)):
         text = value_text(value)
-        if path_looks_secret(steps) and value is not None and not isinstance(value, bool):
+        if hides(steps, value) and value is not None and not isinstance(value, bool):
             redactor.learn(value)
             text = redact_text_under_secret_key(text)
         yield dotted_key(steps), text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 import shlex
 import time
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from lit_hydra_bridge.errors import ResultsError
-from lit_hydra_bridge.record.redaction import REDACTED, Redactor, path_looks_secret
+from lit_hydra_bridge.record.redaction import REDACTED, Redactor, hides
 from lit_hydra_bridge.results.report.commands import Commands
 from lit_hydra_bridge.results.report.configs import Configs, read_configs
 from lit_hydra_bridge.results.report.curves import Curves, read_curves
@@ -66,7 +67,7 @@ def page_data(results: SweepResults, choice: Choice, tell: Callable[[str], None]
     from lit_hydra_bridge import __version__
 
     now = time.time()
-    redactor = Redactor({})
+    redactor = Redactor(os.environ)
     configs = read_configs(results.rows, redactor, tell)
     curves = read_curves(results.rows, tell)
     names = ([RETURNED] if any(row.value is not None for row in results.rows) else []) + results.metric_names
@@ -146,7 +147,7 @@ def _job(sweep: _Sweep, at: int, row: JobRow) -> dict[str, Any]:
     metrics = {RETURNED: row.value, **row.metrics}
     return {
         "number": row.number,
-        "folder": str(row.folder),
+        "folder": text(str(row.folder)),
         "outcome": row.outcome,
         "reason": text(row.reason),
         "overrides": [sweep.redactor.override(override) for override in row.overrides],
@@ -164,13 +165,13 @@ def _job(sweep: _Sweep, at: int, row: JobRow) -> dict[str, Any]:
             }
             for placed in sweep.timeline.of_jobs[at]
         ],
-        "checkpoint": str(row.checkpoint) if row.checkpoint else None,
+        "checkpoint": text(str(row.checkpoint)) if row.checkpoint else None,
         "commands": sweep.commands.of(row),
     }
 
 
 def _override(key: str, value: Any, redactor: Redactor) -> Any:
-    if value is not None and path_looks_secret(re.split(r"[./@]", key)):
+    if value is not None and hides(re.split(r"[./@]", key), value):
         return REDACTED
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)

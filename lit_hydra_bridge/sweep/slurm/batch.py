@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from lit_hydra_bridge.errors import SweepError
-from lit_hydra_bridge.files import patiently
+from lit_hydra_bridge.files import patiently, write_file
 from lit_hydra_bridge.sweep.batch import RETRIED
 from lit_hydra_bridge.sweep.folder import JobFolder, SweepFolder
 from lit_hydra_bridge.sweep.fresh import pack_job
@@ -191,9 +191,9 @@ class SlurmBatch:
     def _packed_array(self, named: list[SubmittedJob], plans: Sequence[JobPlan], program: bytes) -> Submission:
         submission = new_submission(self.folder, named)
         try:
-            submission.program.write_bytes(program)
+            write_file(submission.program, program, private=True)
             for plan in plans:
-                submission.job(plan.state.number).write_bytes(_packed(plan))
+                write_file(submission.job(plan.state.number), _packed(plan), private=True)
         except OSError:
             shutil.rmtree(submission.path, ignore_errors=True)
             raise

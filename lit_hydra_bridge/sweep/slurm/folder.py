@@ -21,6 +21,7 @@ from pathlib import Path
 
 from lit_hydra_bridge.files import DamagedFileError, read_json, read_text, write_json
 from lit_hydra_bridge.sweep.folder import SweepFolder
+from lit_hydra_bridge.sweep.private import shown_text
 from lit_hydra_bridge.typed_data import read_as
 
 _MOST_SAID = 20_000
@@ -70,7 +71,7 @@ class Submission:
     def write(self, jobs: list[SubmittedJob], token: str | None = None) -> None:
         """Write which jobs are submitted together."""
         known = _Submitted(token=self._read().token if token is None else token, jobs=tuple(jobs))
-        write_json(self.path / "jobs.json", asdict(known))
+        write_json(self.path / "jobs.json", asdict(known), private=True)
 
     def name_jobs(self, ids: list[str]) -> list[SubmittedJob]:
         """Note Slurm's ids, in the order of the jobs."""
@@ -87,7 +88,7 @@ class Submission:
     def note_failed_rank(self, number: int, rank: int, text: str) -> None:
         """Say why a further rank of a job has failed."""
         with suppress(OSError):
-            self._rank(number, rank).write_text(text[-_MOST_SAID:], encoding="utf-8", errors="replace")
+            self._rank(number, rank).write_text(shown_text(text[-_MOST_SAID:]), encoding="utf-8", errors="replace")
 
     def failed_rank(self, number: int) -> tuple[float, int, str] | None:
         """Return when the first of a job's further ranks has failed, which one it is, and why."""
@@ -146,7 +147,7 @@ def new_submission(folder: SweepFolder, jobs: list[SubmittedJob]) -> Submission:
     """Make the folder of another one."""
     number = max((int(path.name) for path in _numbered(folder)), default=-1) + 1
     submission = Submission(folder.slurm / str(number))
-    submission.path.mkdir(parents=True)
+    submission.path.mkdir(parents=True, mode=0o700)  # submitit's script tells what `setup` exports
     submission.write(jobs, token=os.urandom(8).hex())
     return submission
 
