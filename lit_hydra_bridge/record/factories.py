@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from functools import partial
 from importlib import import_module
 from types import FrameType
 from typing import Any, Final
@@ -86,7 +85,7 @@ def _added_reporter(reporter_class: type[Any]) -> list[Any]:
     from lit_hydra_bridge.record.progress_hooks import ProgressHooks
 
     path = os.environ.get(PROGRESS)
-    return _added(ProgressHooks, partial(reporter_class, path)) if path else []
+    return _added(ProgressHooks, lambda: reporter_class(path)) if path else []
 
 
 def _has_config_to_record() -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -39,6 +40,17 @@ def read_metrics(trainer: Any) -> dict[str, float]:
         with suppress(Exception):  # whatever else than a number stands there
             metrics[str(name)] = float(value)
     return metrics
+
+
+def put_back(trainer: Any, metrics: Mapping[str, float]) -> None:
+    """Give a Trainer metrics that were logged earlier, except those that it has logged since."""
+    torch = sys.modules["torch"]
+    for there in (trainer.callback_metrics, trainer.logged_metrics):
+        for name, value in metrics.items():
+            if name not in there:
+                tensor = torch.tensor(value)
+                is_exact = tensor.item() == value or value != value
+                there[name] = tensor if is_exact else tensor.new_tensor(value, dtype=torch.float64)
 
 
 def _seed() -> int | None:

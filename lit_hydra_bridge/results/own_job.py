@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from lit_hydra_bridge.progress import Progress, read_progress
+from lit_hydra_bridge.progress import read_progress
 from lit_hydra_bridge.results.row import INTERRUPTED, RUNNING, JobAttempt, JobRow, Scalar
 from lit_hydra_bridge.sweep.folder import JobFolder
 from lit_hydra_bridge.sweep.job import Attempt, JobState, Outcome
@@ -29,8 +29,9 @@ def own_row(state: JobState, folder: str, varying: Mapping[str, Scalar], *, is_r
     attempts = tuple(_attempt(each, is_running) for each in state.attempts)
     last = attempts[-1] if attempts else None
     path = Path(folder)
-    progress = read_progress(JobFolder(path).progress) if last and not state.outcome else None
-    checkpoints = _present(_checkpoints(state, progress), folder)
+    if last and not state.outcome:
+        state = state.with_progress(read_progress(JobFolder(path).progress))
+    checkpoints = _present(state.checkpoints, folder)
     best = checkpoints.get("best") or checkpoints.get("last")
     value = state.return_value
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
@@ -47,7 +48,8 @@ def own_row(state: JobState, folder: str, varying: Mapping[str, Scalar], *, is_r
         duration_s=sum(durations) if durations else None,
         return_value=state.return_value_text if state.return_value_text is not None else value,
         value=_float(value) if is_number else None,
-        metrics=_numbers(state.metrics or (progress.metrics if progress else {})),
+        metrics=_numbers(state.metrics),
+        monitors={str(name): mode for name, mode in state.monitors.items() if mode in ("min", "max")},
         checkpoint=Path(best) if best else None,
         checkpoints=checkpoints,
         reason=last.reason if last and last.outcome != Outcome.COMPLETED.value else "",
@@ -66,10 +68,6 @@ def _attempt(attempt: Attempt, is_running: bool) -> JobAttempt:
         host=attempt.host,
         resumed_from=attempt.resumed_from,
     )
-
-
-def _checkpoints(state: JobState, progress: Progress | None) -> dict[str, Any]:
-    return state.checkpoints or (progress.checkpoints if progress else {})
 
 
 def _present(checkpoints: dict[str, Any], folder: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from lit_hydra_bridge.results.own_job import found_again
 
 _TAIL: Final = 1 << 16
 # A callback's key in a checkpoint says how it was set: `ModelCheckpoint{'monitor': 'val_loss', 'mode': 'min', …}`.
-_MODE: Final = re.compile(r"'mode': '(min|max)'")
+_MONITOR: Final = re.compile(r"'monitor': '([^']*)', 'mode': '(min|max)'")
 _NO_METRICS: Final = ("epoch", "step")
 
 
@@ -25,6 +25,8 @@ class Training:
     best: str | None = None
     """The best checkpoint, else the newest one."""
     checkpoints: dict[str, Any] = field(default_factory=dict)
+    monitors: dict[str, str] = field(default_factory=dict)
+    """What callbacks monitor: `min` or `max`."""
     metrics: dict[str, float] = field(default_factory=dict)
     overrides: tuple[str, ...] = ()
     """As the record has them."""
@@ -36,11 +38,15 @@ def read_training(folder: str, problems: list[str]) -> Training:
     checkpoints, tables = _files(folder)
     metrics: dict[str, float] = {}
     known: dict[str, Any] = {}
+    monitors: dict[str, str] = {}
     overrides: tuple[str, ...] = ()
     number = None
     for newest in sorted(checkpoints, reverse=True)[:1]:
         plain = _plain(newest[1], problems)
-        known = {"last": newest[1], **_model_checkpoint(plain, folder)}
+        callbacks = plain.get("callbacks")
+        states = {str(key): state for key, state in callbacks.items()} if isinstance(callbacks, dict) else {}
+        known = {"last": newest[1], **_model_checkpoint(states, folder)}
+        monitors = {found[1]: found[2] for key in states if (found := _MONITOR.search(key))}
         record = _record(plain)
         if record is not None:
             metrics = dict(record.metrics)
@@ -49,7 +55,9 @@ def read_training(folder: str, problems: list[str]) -> Training:
     for path in tables:
         metrics |= _last_values(path, problems)
     best = known.get("best") or known.get("last")
-    return Training(best=best, checkpoints=known, metrics=metrics, overrides=overrides, number=number)
+    return Training(
+        best=best, checkpoints=known, monitors=monitors, metrics=metrics, overrides=overrides, number=number
+    )
 
 
 def _files(folder: str) -> tuple[list[tuple[int, str]], list[str]]:
@@ -98,20 +106,14 @@ def _record(plain: dict[str, Any]) -> Any:
         return None
 
 
-def _model_checkpoint(plain: dict[str, Any], folder: str) -> dict[str, Any]:
+def _model_checkpoint(states: dict[str, Any], folder: str) -> dict[str, Any]:
     """Return what the ModelCheckpoint said of itself when the checkpoint was saved."""
-    callbacks = plain.get("callbacks")
-    states = callbacks.items() if isinstance(callbacks, dict) else ()
-    for key, state in states:
-        if str(key).startswith("ModelCheckpoint") and isinstance(state, dict):
+    for key, state in states.items():
+        if key.startswith("ModelCheckpoint") and isinstance(state, dict):
             best = state.get("best_model_path")
             if isinstance(best, str) and os.path.exists(best := found_again(best, folder)):
-                monitor, mode = state.get("monitor"), _MODE.search(str(key))
-                return {
-                    "best": best,
-                    **({"monitor": monitor} if isinstance(monitor, str) else {}),
-                    **({"mode": mode[1]} if mode else {}),
-                }
+                found = _MONITOR.search(key)
+                return {"best": best, **({"monitor": found[1], "mode": found[2]} if found else {})}
     return {}
 
 

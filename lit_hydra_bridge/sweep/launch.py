@@ -33,7 +33,7 @@ from lit_hydra_bridge.sweep.folder import JobFolder, SweepFolder, SweepIdentity
 from lit_hydra_bridge.sweep.job import JobState, Outcome
 from lit_hydra_bridge.sweep.plan import Planner
 from lit_hydra_bridge.sweep.program import Program
-from lit_hydra_bridge.sweep.ranking import ranked
+from lit_hydra_bridge.sweep.ranking import mode_of, sweeper_direction
 from lit_hydra_bridge.sweep.returns import job_return
 from lit_hydra_bridge.sweep.shown import Shown
 
@@ -245,8 +245,10 @@ class Sweep:
             return
         self._summarised = len(shown.rows)
         if self._settings.progress != "none":
-            rows, best, direction = ranked(shown.rows, self._master)
-            print_summary(rows, best=best, direction=direction)
+            from omegaconf import OmegaConf
+
+            direction = sweeper_direction(lambda key: OmegaConf.select(self._master.hydra, key, default=None))
+            print_summary(shown.rows, mode=mode_of(shown.rows, None, direction))
         self._write_results()
 
     def _write_results(self) -> None:

@@ -97,8 +97,7 @@ class Running:
         outcome, reason = self._outcome(attempt, status)
         ended = replace(attempt, pid=self.pid, outcome=outcome, reason=reason, ended=attempt.ended or time.time())
         state = replace(state, attempts=(*state.attempts[:-1], ended))
-        if progress := self.progress:
-            state = replace(state, metrics=progress.metrics, checkpoints=progress.checkpoints)
+        state = state.with_progress(self.progress)
         self.plan.folder.write(state)
         return state
 

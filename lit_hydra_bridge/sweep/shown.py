@@ -171,10 +171,8 @@ class Shown:
             log=str(folder.log) if folder else "",
             folder=str(folder.path) if folder else "",
             checkpoint=str(best) if best else None,
-            checkpoint_monitor=state.checkpoints.get("monitor"),
-            checkpoint_mode=state.checkpoints.get("mode"),
-            checkpoint_score=state.checkpoints.get("score"),
             metrics=state.metrics,
+            monitors=state.monitors,
             skipped=skipped,
         )
 

@@ -26,6 +26,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from lit_hydra_bridge.progress import read_progress
 from lit_hydra_bridge.sweep import job_environment
 from lit_hydra_bridge.sweep.folder import JobFolder
 from lit_hydra_bridge.sweep.frozen_config import pin_random_nodes, rank_config, write_frozen_config
@@ -34,7 +35,7 @@ from lit_hydra_bridge.sweep.job_environment import ThreadedLibraries
 from lit_hydra_bridge.sweep.program import Program
 from lit_hydra_bridge.sweep.quick_configs import quick_configs
 from lit_hydra_bridge.sweep.ranks import started_by
-from lit_hydra_bridge.sweep.verdict import AskedToEnd, completed, failed, with_progress
+from lit_hydra_bridge.sweep.verdict import AskedToEnd, completed, failed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +62,7 @@ def enter(spec: JobSpec, libraries: ThreadedLibraries | None = None) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, partial(_on_sigterm, os.getpid()))
     sys.argv = list(spec.argv)
-    folder.progress.unlink(missing_ok=True)
+    folder.keep_progress() if spec.state.attempts[-1].resumed_from else folder.forget_progress()
 
 
 def redirect(log: Path) -> None:
@@ -125,7 +126,7 @@ def run(
         ended = failed(state, error)
     if os.getpid() != attempt.pid:  # a fork that the task has made; how the job ended is not for it to say
         return int(ended.outcome is not Outcome.COMPLETED)
-    folder.write(with_progress(ended, folder))
+    folder.write(ended.with_progress(read_progress(folder.progress)))
     last = ended.attempts[-1]
     if last.outcome is Outcome.COMPLETED:
         return 0
