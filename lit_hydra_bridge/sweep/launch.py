@@ -150,8 +150,10 @@ class Sweep:
 
     def _say_how_to_go_on(self, batch: Any) -> None:
         left = len(batch.jobs) - sum(state.outcome is Outcome.COMPLETED for state, _ in batch.ended.values())
+        waiting = len(batch.jobs) - len(batch.ended)
+        started = f", {waiting} of them not started" if waiting else ""
         command = shlex.join(["lit-hydra", "resume", str(self._folder.path)])
-        print(f"{left} of {len(batch.jobs)} jobs are left. To go on: {command}", file=sys.stderr)
+        print(f"{left} of {len(batch.jobs)} jobs are left{started}. To go on: {command}", file=sys.stderr)
 
     # --- the same wherever they run ----------------------------------------------------------------------------
 
@@ -235,8 +237,9 @@ class Sweep:
         if number is not None or is_whole:
             self.close()
             self._summarise()
-        if number is not None:
+        if number is not None or len(batch.ended) < len(batch.jobs):
             self._say_how_to_go_on(batch)
+        if number is not None:
             raise SystemExit(128 + number)
 
     def _summarise(self) -> None:
