@@ -16,7 +16,7 @@ from lit_hydra_bridge.results.row import JobRow
 from lit_hydra_bridge.results.sweep_results import SweepResults
 from lit_hydra_bridge.sweep.board.grid import Line, Span, fit
 from lit_hydra_bridge.sweep.board.lines import duration, inert, number_text, value_text
-from lit_hydra_bridge.sweep.ranking import UNKNOWN, WORDS, best_of, is_undecided
+from lit_hydra_bridge.sweep.ranking import UNDECIDED, WORDS, best_of, is_undecided
 
 STYLES: Final = {"completed": "green", "running": "cyan", "interrupted": "yellow", "unknown": "dim"}
 _PLAIN: Final = (str, int, float, bool, type(None))
@@ -44,7 +44,14 @@ def listing_lines(listing: Listing, width: int) -> list[Line]:
     best = _best(listing.sweep) if listing.sweep is not None else None
     title = [*_title(listing.sweep), []] if listing.sweep is not None else []
     lines = [*title, *_jobs(listing, width, best), *_left_out(listing)]
-    return [*lines, *_best_lines(listing.sweep, best)] if listing.sweep is not None else lines
+    if listing.sweep is None:
+        return lines
+    if best is not None:
+        return [*lines, *_best_lines(listing.sweep, best)]
+    asked = listing.wish.is_about_jobs or listing.wish.limit is not None
+    if asked or not is_undecided(listing.sweep.rows, listing.sweep.mode_of(None)):
+        return lines
+    return [*lines, [], fit([(UNDECIDED, "dim")], width, pad=False)]
 
 
 def _left_out(listing: Listing) -> list[Line]:
@@ -181,10 +188,8 @@ def _best(sweep: SweepResults) -> JobRow | None:
     return best_of(sweep.rows, None, sweep.mode_of(None))
 
 
-def _best_lines(sweep: SweepResults, best: JobRow | None) -> list[Line]:
-    mode = sweep.mode_of(None)
-    if best is None or mode is None:
-        return [[], [(UNKNOWN, "dim")]] if is_undecided(sweep.rows, mode) else []
+def _best_lines(sweep: SweepResults, best: JobRow) -> list[Line]:
+    mode = sweep.mode_of(None) or "min"
     why = f" ({WORDS[mode]} value {value_text(best.value)})"
     line: Line = [("best: ", "bold green"), (f"job {best.number}", "bold"), (why, "")]
     return [[], line, *([[(f"  {inert(best.checkpoint)}", "cyan")]] if best.checkpoint else [])]

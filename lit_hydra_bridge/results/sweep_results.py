@@ -66,7 +66,7 @@ class SweepResults:
             ResultsError: there is no such metric, no job has a finite number, or nothing says which end is the best.
         """
         if metric is not None and metric not in self.metric_names:
-            raise ResultsError(f"{self.folder}: no job has a metric {metric!r}; there are: {self._names()}")
+            raise ResultsError(f"{self.folder}: no job has a metric {metric!r}; {self._names()}")
         mode = mode or self.mode_of(metric)
         what = "what the task returned" if metric is None else repr(metric)
         if mode is None:
@@ -77,11 +77,11 @@ class SweepResults:
             raise ResultsError(f"mode={mode!r}: expected 'min' or 'max'")
         best = best_of(self.rows, metric, mode)
         if best is None:
-            raise ResultsError(f"{self.folder}: no job has a finite number as {what}; metrics: {self._names()}")
+            raise ResultsError(f"{self.folder}: no job has a finite number as {what}; {self._names()}")
         return best
 
     def _names(self) -> str:
-        return ", ".join(self.metric_names) or "none"
+        return f"metrics that there are: {', '.join(self.metric_names) or 'none'}"
 
     def mode_of(self, metric: str | None) -> str | None:
         """Return at which end a number is best, min or max; None where nothing says.

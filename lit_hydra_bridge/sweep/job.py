@@ -145,8 +145,8 @@ class JobState:
                 attempts=tuple(_attempt(item) for item in data["attempts"]),
                 **{key: data.get(key) for key in _OPTIONAL},
                 metrics=dict(data.get("metrics") or {}),
-                monitors=dict(data.get("monitors") or {}),
-                checkpoints=dict(data.get("checkpoints") or {}),
+                checkpoints=(checkpoints := dict(data.get("checkpoints") or {})),
+                monitors=dict(data.get("monitors") or {checkpoints.get("monitor"): checkpoints.get("mode")}),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise SweepFolderError(f"it has not the form of a job's state ({type(error).__name__}: {error})") from None

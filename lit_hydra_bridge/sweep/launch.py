@@ -33,7 +33,7 @@ from lit_hydra_bridge.sweep.folder import JobFolder, SweepFolder, SweepIdentity
 from lit_hydra_bridge.sweep.job import JobState, Outcome
 from lit_hydra_bridge.sweep.plan import Planner
 from lit_hydra_bridge.sweep.program import Program
-from lit_hydra_bridge.sweep.ranking import mode_of, sweeper_direction
+from lit_hydra_bridge.sweep.ranking import ranked, sweeper_direction
 from lit_hydra_bridge.sweep.returns import job_return
 from lit_hydra_bridge.sweep.shown import Shown
 
@@ -250,8 +250,10 @@ class Sweep:
         if self._settings.progress != "none":
             from omegaconf import OmegaConf
 
-            direction = sweeper_direction(lambda key: OmegaConf.select(self._master.hydra, key, default=None))
-            print_summary(shown.rows, mode=mode_of(shown.rows, None, direction))
+            hydra = self._master.hydra
+            said = sweeper_direction(lambda key: OmegaConf.select(hydra, key, default=None))
+            rows, best, direction = ranked(shown.rows, said)
+            print_summary(rows, best=best, direction=direction)
         self._write_results()
 
     def _write_results(self) -> None:

@@ -16,10 +16,7 @@ MINIMIZE: Final = "minimize"
 MAXIMIZE: Final = "maximize"
 MODES: Final = {MINIMIZE: "min", MAXIMIZE: "max"}
 WORDS: Final = {"min": "lowest", "max": "highest"}
-UNKNOWN: Final = (
-    "best: not known, as nothing says whether a low or a high value is good: the sweeper's direction would, or a "
-    "ModelCheckpoint or EarlyStopping that monitors what the task returns"
-)
+UNDECIDED: Final = "best: unknown; nothing says whether a low or a high value is good"
 
 
 class Job(Protocol):
@@ -102,14 +99,32 @@ def best_of(jobs: Iterable[AnyJob], metric: str | None, mode: str | None) -> Any
     return min(found, key=lambda each: each[:2])[2] if found else None
 
 
+def ranked(jobs: Sequence[AnyJob], direction: str | None) -> tuple[list[AnyJob], int | None, str | None]:
+    """Return the jobs by what their tasks returned, best first; the best one's number; and minimize or maximize.
+
+    Args:
+        jobs: all of the sweep.
+        direction: the sweeper's.
+    """
+    mode = mode_of(jobs, None, direction)
+    best = best_of(jobs, None, mode)
+    sign = -1.0 if mode == "max" else 1.0
+
+    def key(job: AnyJob) -> tuple[bool, float, int]:
+        return not is_finite(job.value), sum(sign * number for number in _finite(job.value)), job.number
+
+    words = {mode: direction for direction, mode in MODES.items()}
+    return sorted(jobs, key=key), best.number if best else None, words[mode] if mode else None
+
+
 def number_of(job: Job, metric: str | None) -> float | None:
     """Return a job's value of a metric, or with None what its task returned, if it is a number."""
     return job.value if metric is None else job.metrics.get(metric)
 
 
-def is_undecided(jobs: Sequence[Job], mode: str | None) -> bool:
-    """Tell whether a best job is missing only because nothing says which end is best."""
-    return mode is None and sum(is_finite(job.value) for job in jobs) > 1
+def is_undecided(jobs: Sequence[Job], said: str | None) -> bool:
+    """Tell whether a best job is missing only because nothing has `said` which end is best."""
+    return said is None and sum(is_finite(job.value) for job in jobs) > 1
 
 
 def is_finite(value: Any) -> bool:

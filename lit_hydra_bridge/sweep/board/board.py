@@ -86,14 +86,14 @@ def make_board(progress: str) -> Board:
     return PlainBoard()
 
 
-def print_summary(rows: Sequence[EndedRow], *, mode: str | None, limit: int = 20) -> None:
+def print_summary(rows: Sequence[EndedRow], *, best: int | None, direction: str | None, limit: int = 20) -> None:
     """Print the table of a sweep that has ended to the standard output."""
     from lit_hydra_bridge.sweep.board.summary import summary_view
 
     terminal = Terminal(sys.stdout)
     console = console_on(terminal)
     width = console.width if terminal.isatty() else max(console.width, _WIDTH_OF_A_FILE)
-    console.print(summary_view(rows, width=width, mode=mode, limit=limit), crop=False)
+    console.print(summary_view(rows, width=width, best=best, direction=direction, limit=limit), crop=False)
 
 
 class NoBoard:

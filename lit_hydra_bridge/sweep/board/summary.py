@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from lit_hydra_bridge.sweep.board.grid import Line, Lines, TextColumn, overrides_column, table
+from lit_hydra_bridge.sweep.board.grid import Line, Lines, TextColumn, fit, overrides_column, table
 from lit_hydra_bridge.sweep.board.lines import duration, inert, number_text, times, value_text
 from lit_hydra_bridge.sweep.board.state import EndedRow
 from lit_hydra_bridge.sweep.job import Outcome
-from lit_hydra_bridge.sweep.ranking import UNKNOWN, WORDS, best_of, is_finite, is_undecided
+from lit_hydra_bridge.sweep.ranking import MODES, UNDECIDED, WORDS, is_undecided
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -21,52 +21,44 @@ _MOST_METRICS: Final = 3
 _STYLES: Final = {Outcome.COMPLETED: "green", Outcome.INTERRUPTED: "yellow"}
 
 
-def summary_view(rows: Sequence[EndedRow], *, width: int, mode: str | None, limit: int = 20) -> RenderableType:
+def summary_view(
+    rows: Sequence[EndedRow], *, width: int, best: int | None, direction: str | None, limit: int = 20
+) -> RenderableType:
     """Return the table of a sweep that has ended.
 
     Paths stand in full on lines of their own, which may be wider than `width`: print it with `crop=False`.
 
     Args:
-        rows: in any order.
+        rows: sorted, the best first.
         width: of the terminal.
-        mode: the end at which what the tasks returned is best, `min` or `max`; None where nothing says.
+        best: the number of the best job.
+        direction: `minimize` or `maximize`; None where nothing says.
         limit: how many completed jobs to show at most, and how many others.
     """
-    first = best_of(rows, None, mode)
-    best = first.number if first else None
-    rows = _sorted(rows, mode)
-    shown, failed = _shown(rows, limit)
+    shown, failed = _shown(rows, best, limit)
     lines = [_title(rows)]
     if shown:
         lines += [[], *_table(shown, width, best)]
     if len(shown) < len(rows):
         lines.append([(f" … and {len(rows) - len(shown)} more, all in {_pattern(rows)}", "dim")])
-    if first is not None and mode is not None:
-        lines += [[], *_best(first, mode)]
-    elif is_undecided(rows, mode):
-        lines += [[], [(UNKNOWN, "dim")]]
+    for row in rows:
+        if row.number == best:
+            lines += [[], *_best(row, direction)]
+    if is_undecided(rows, direction):
+        lines += [[], fit([(UNDECIDED, "dim")], width, pad=False)]
     lines += [[]] if failed else []
     for row in failed:
         lines += _failed(row)
     return Lines(lines)
 
 
-def _sorted(rows: Sequence[EndedRow], mode: str | None) -> list[EndedRow]:
-    """Return the best first, and last those without a number."""
-    sign = -1.0 if mode == "max" else 1.0
-
-    def key(row: EndedRow) -> tuple[bool, float, int]:
-        is_number = is_finite(row.value)
-        return not is_number, sign * float(row.value or 0.0) if is_number else 0.0, row.number
-
-    return sorted(rows, key=key)
-
-
-def _shown(rows: Sequence[EndedRow], limit: int) -> tuple[list[EndedRow], list[EndedRow]]:
+def _shown(rows: Sequence[EndedRow], best: int | None, limit: int) -> tuple[list[EndedRow], list[EndedRow]]:
     """Return the rows of the table, and those of them that did not complete."""
     completed = [row for row in rows if row.outcome is Outcome.COMPLETED]
     failed = [row for row in rows if row.outcome is not Outcome.COMPLETED][:limit]
-    return [*completed[:limit], *failed], failed
+    first = completed[:limit]
+    first += [row for row in completed[limit:] if row.number == best]
+    return [*first, *failed], failed
 
 
 def _title(rows: Sequence[EndedRow]) -> Line:
@@ -113,8 +105,9 @@ def _metric_names(rows: Sequence[EndedRow]) -> list[str]:
     return [name for name, _ in Counter(name for row in rows for name in row.metrics).most_common(_MOST_METRICS)]
 
 
-def _best(row: EndedRow, mode: str) -> list[Line]:
-    why = f" ({WORDS[mode]} value {value_text(row.return_value)})"
+def _best(row: EndedRow, direction: str | None) -> list[Line]:
+    value = value_text(row.return_value)
+    why = f" ({WORDS[MODES[direction]]} value {inert(value)})" if value and direction else ""
     lines: list[Line] = [[("best: ", "bold green"), (f"job {row.number}", "bold"), (why, "")]]
     return [*lines, [(f"  {inert(row.checkpoint)}", "cyan")]] if row.checkpoint else lines
 
