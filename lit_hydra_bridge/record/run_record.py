@@ -20,6 +20,8 @@ from lit_hydra_bridge.errors import InvalidRecordError
 
 RECORD_KEY: Final = "lit_hydra_bridge"
 SCHEMA_VERSION: Final = 1
+TARGETS: Final = ("_target_", "_zen_target")
+"""Keys of a config node that name what is built of it; hydra-zen's own `_target_` is a wrapper around the second."""
 REDACTED: Final = "<redacted>"
 """What stands for a secret in a record."""
 # More than we ever pack; a hostile record must not fill the memory.
@@ -133,7 +135,7 @@ class Training:
 
     model_class: str
     model_key: str | None = None
-    """Dotted key of the config node whose `_target_` is the model's class."""
+    """Dotted key of the config node whose target is the model's class."""
     seed: int | None = None
     deterministic: bool | None = None
     cudnn_deterministic: bool | None = None

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from lit_hydra_bridge.record.run_record import ComposedConfig, Training
+from lit_hydra_bridge.record.run_record import TARGETS, ComposedConfig, Training
 
 
 def read_training(trainer: Any, model: Any, config: ComposedConfig) -> Training:
@@ -61,11 +61,11 @@ def _seed() -> int | None:
 
 
 def find_target(config: Any, wanted: type) -> str | None:
-    """Return the dotted key of the shallowest node whose `_target_` is the class `wanted`."""
+    """Return the dotted key of the shallowest node whose target is the class `wanted`."""
     level: list[tuple[str, Any]] = [("", config)]
     while level:
         for key, node in level:
-            if isinstance(node, dict) and _is_target(node.get("_target_"), wanted):
+            if isinstance(node, dict) and any(_is_target(node.get(name), wanted) for name in TARGETS):
                 return key
         level = [
             (f"{key}.{name}".lstrip("."), child)
