@@ -89,7 +89,7 @@ class ProgressHooks:
     @_harmless
     def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
         """Lightning's hook."""
-        if trainer.training and not trainer.sanity_checking:
+        if trainer.state.fn == "fit" and not trainer.sanity_checking:
             self._note_best(trainer)
 
     @_harmless
