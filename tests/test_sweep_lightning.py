@@ -148,7 +148,7 @@ SEVERAL_TRAINERS = """
 def test_each_metric_of_a_task_is_kept_with_its_last_value_and_what_is_monitored_with_its_best(tmp_path: Path) -> None:
     app = App.create(tmp_path / "app", config="{scores: [4.0, 2.0, 1.0, 3.0]}")
     app.script(SEVERAL_TRAINERS.format(package="lightning.pytorch"))
-    app.run("-m", "hydra/launcher=lit_local", "hydra.sweep.dir=s", "scores=[4.0,2.0,1.0,3.0],[1.0,2.0,4.0,.nan]")
+    app.run("-m", "hydra/launcher=lit_local", "hydra.sweep.dir=s", "scores=[4.0,2.0,1.0,3.0],[1.0,2.0,4.0,nan]")
     one, other = read_sweep(app.folder / "s").rows
     assert one.metrics.keys() == other.metrics.keys() == {"loss", "before", "val_loss", "best.val_loss", "test_loss"}
     assert (one.metrics["val_loss"], one.metrics["best.val_loss"], one.metrics["before"]) == (3.0, 1.0, 5.0)

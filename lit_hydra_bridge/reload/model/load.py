@@ -70,7 +70,7 @@ def load_model(
             node = ModelNode(record, key, place)
             target = model_class or (None if finder.guarded else finder.find(node.target))
             checkpoint, hyper = _read(place, map_location, target, finder)
-            given = {**node.arguments_of(hyper, target), **overrides}
+            given = {**node.arguments_of(hyper, target, overrides), **overrides}
             _check_arguments(place, target, {**node.recorded, **given})
             model = node.build(given, finder, model_class, settings)
         else:

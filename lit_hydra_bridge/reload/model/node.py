@@ -12,13 +12,14 @@ import functools
 import inspect
 import pathlib
 import re
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, Final
 
 from lit_hydra_bridge.errors import ModelError
 from lit_hydra_bridge.record.run_record import REDACTED, TARGETS
 from lit_hydra_bridge.reload.config import as_omegaconf_content, config_of, select
 from lit_hydra_bridge.reload.model.hyperparameters import Hyperparameters, placeholder_in
-from lit_hydra_bridge.reload.weights import brief
+from lit_hydra_bridge.reload.weights import Placeholder, brief
 
 if TYPE_CHECKING:
     from lit_hydra_bridge.record.run_record import RunRecord
@@ -52,14 +53,27 @@ class ModelNode:
             raise ModelError(f"{place}: {self.name} has no _target_, so no model is built of it")
         self.target: str = target
 
-    def arguments_of(self, hyper: Hyperparameters, target: Any) -> dict[str, Any]:
+    def arguments_of(self, hyper: Hyperparameters, target: Any, passed: Collection[str] = ()) -> dict[str, Any]:
         """Return the arguments that the task itself gave the model, beside the config or instead of its values.
 
         The checkpoint's hyperparameters tell them: they are what the class was called with.
+
+        Args:
+            hyper: the hyperparameters.
+            target: the class.
+            passed: names of arguments that are known anyway.
+
+        Raises:
+            ModelError: a mapping has keys of an Enum that is not imported, and the config has their names alone.
         """
         if hyper.name != "kwargs" or not isinstance(hyper.content, dict) or not isinstance(target, type):
             return {}
         names, takes_any = parameters_of(target)
+        for name, value in hyper.content.items():
+            recorded = self.recorded.get(name)
+            is_mapping = isinstance(recorded, dict) and _target_of(recorded) is None
+            if is_mapping and isinstance(value, Placeholder) and name not in passed:
+                raise self._no_value((str(name),), f"has keys of {value.stands_for}, which is not imported")
         return {
             name: value
             for name, value in hyper.content.items()
