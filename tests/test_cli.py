@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,10 +13,14 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from hypothesis import example, given
+from hypothesis import strategies as st
+from omegaconf import OmegaConf
 
 from lit_hydra_bridge import __version__, read_record
 from lit_hydra_bridge.cli import _COMMANDS
 from lit_hydra_bridge.cli.printing import one_line, printable
+from lit_hydra_bridge.hydra_text import yaml_text
 from lit_hydra_bridge.record.record_json import json_of
 from lit_hydra_bridge.record.run_record import RECORD_KEY
 from tests.support import App, lit_hydra, on_terminal, run
@@ -163,6 +168,29 @@ def test_config_prints_yaml(trained: Path) -> None:
     assert yaml.safe_load(text)["model"] == {"lr": 0.25, "decay": "${.lr}"}
     resolved = yaml.safe_load(lit_hydra("config", str(trained), "--resolve", cwd=trained.parent).stdout)
     assert resolved == {"model": {"lr": 0.25, "decay": 0.25}, "seed": 7, "name": "Größe 重み"}
+
+
+@given(st.text(st.sampled_from("a \x85\u2028\u2029\ufeff\n\r\t:#'\"\\-\x00\x7f\x9f\xa0\ud800\ufffeé😀0~")))
+@example("a\x85b")
+@example("\ud800")
+def test_yaml_that_is_printed_is_read_as_the_same_texts(text: str) -> None:
+    for value in ({"a": text}, {text: [text]}, {"a": {text: {"b": text}}}):
+        assert OmegaConf.to_container(OmegaConf.create(yaml_text(value))) == value
+
+
+def test_config_resolve_and_show_keep_what_yaml_reads_as_line_breaks(tmp_path: Path) -> None:
+    values = {"a": "x\x85y", "b": ["\u2028", "\u2029 z", "\ufeff"], "c\x85": 1}
+    path = save(tmp_path / "a.ckpt", config={"composed": yaml_text(values), "resolved": values})
+    for arguments in (["config", "--resolve"], ["config"]):
+        assert yaml.safe_load(lit_hydra(*arguments, str(path), cwd=tmp_path).stdout) == values
+    shown = lit_hydra("show", str(path), "b", cwd=tmp_path).stdout
+    assert yaml.safe_load(shown) == values["b"]
+
+
+def test_show_has_the_metrics(trained: Path) -> None:
+    said = lit_hydra("show", str(trained), cwd=trained.parent).stdout
+    line = next(line for line in said.splitlines() if line.startswith("metrics"))
+    assert re.search(r"loss \S+  val_loss \S+", line) or re.search(r"val_loss \S+  loss \S+", line), line
 
 
 def test_config_is_written_whole_or_not_at_all(trained: Path, tmp_path: Path) -> None:

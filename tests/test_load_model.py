@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import json
 import os
@@ -9,6 +10,7 @@ import pickle
 import shutil
 import sys
 import zipfile
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ import pytest
 import torch
 from hydra.utils import instantiate
 
+from lit_hydra_bridge import read_record
 from lit_hydra_bridge.errors import BridgeError, CheckpointError, CheckpointNotFoundError, ForeignFileError, ModelError
 from lit_hydra_bridge.reload.model.load import load_model
 from lit_hydra_bridge.reload.weights import Placeholder, load_checkpoint, read_weights
@@ -619,3 +622,104 @@ def test_nothing_there_sharded_or_without_a_record(tmp_path: Path) -> None:
     torch.save({"a": 1}, tmp_path / "other.ckpt")
     with pytest.raises(ForeignFileError, match="no 'state_dict'"):
         read_weights(tmp_path / "other.ckpt")
+
+
+COLORS = """
+import enum
+from dataclasses import dataclass, field
+from typing import Dict
+from hydra.core.config_store import ConfigStore
+
+class Color(enum.Enum):
+    RED = 1
+
+@dataclass
+class Part:
+    _target_: str = "net.Net"
+    lr: float = 0.1
+    table: Dict[Color, int] = field(default_factory=lambda: {Color.RED: 3})
+
+ConfigStore.instance().store(group="part", name="here", node=Part)
+"""
+
+
+def test_keys_of_an_enum(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = App.create(tmp_path / "app", config="defaults: [_self_, {part: here}]\n")
+    app.write("colors_of_this_test.py", COLORS)
+    app.script(
+        """
+        for name, net in (("node", hydra.utils.instantiate(cfg.part)), ("whole", Net(full=cfg))):
+            t = trainer()
+            t.fit(net, data())
+            t.save_checkpoint(name + ".ckpt")
+        """,
+        "import colors_of_this_test",
+    )
+    app.run()
+    monkeypatch.syspath_prepend(app.folder)
+    for name, argument in (("node", "table"), ("whole", "full")):
+        path = app.folder / f"{name}.ckpt"
+        with pytest.raises(ModelError, match=rf"{argument}.* of colors_of_this_test.Color.*{argument}=\.\.\."):
+            load_model(path, config_key="part" if name == "node" else None)
+        assert load_model(path, **{argument: None}).hparams[argument] is None
+    color = importlib.import_module("colors_of_this_test").Color
+    assert load_model(app.folder / "whole.ckpt").hparams.full.part.table == {color.RED: 3}
+    assert load_model(app.folder / "node.ckpt").hparams.table == {color.RED: 3}
+
+
+ZEN = """
+import hydra
+import torch
+from hydra_zen import ZenStore, builds, zen
+from net import Net, data, pl, trainer
+
+
+def same(build):
+    return build
+
+
+class Deep(Net):
+    def __init__(self, lr=0.1, depth=1, loss=None):
+        super().__init__(lr)
+        self.save_hyperparameters()
+
+
+def task(model):
+    t = trainer(default_root_dir=".")
+    t.fit(model(loss=torch.nn.L1Loss()) if not isinstance(model, Net) else model, data())
+
+
+store = ZenStore(overwrite_ok=True)
+known = dict(lr="${.note}", depth=3, zen_meta=dict(note=0.25))
+for name, more in (("plain", {}), ("partial", dict(zen_partial=True)), ("wrapped", dict(zen_wrappers=same))):
+    store(builds(Deep, **known, **more), group="model", name=name)
+store(builds(task, model=None, hydra_defaults=["_self_", {"model": "plain"}], populate_full_signature=True), name="app")
+if __name__ == "__main__":
+    store.add_to_hydra_store()
+    zen(task).hydra_main(config_name="app", version_base="1.3", config_path=None)
+"""
+
+
+@pytest.mark.skipif(find_spec("hydra_zen") is None, reason="hydra-zen is not installed")
+@pytest.mark.parametrize("kind", ["plain", "partial", "wrapped"])
+def test_a_node_of_hydra_zen(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = App.create(tmp_path / "app")
+    app.write("train.py", ZEN)
+    app.run(f"model={kind}")
+    found = app.checkpoints()[0]
+    record = read_record(found)
+    assert record.training and record.training.model_key == "model"
+    monkeypatch.syspath_prepend(app.folder)
+    model = load_model(found, loss=None)
+    assert type(model).__name__ == "Deep" and (model.hparams.lr, model.hparams.depth) == (0.25, 3)
+    mine = load_model(found, model_class=type("Mine", (type(model),), {}), loss=None, depth=5)
+    assert type(mine).__name__ == "Mine" and (mine.hparams.lr, mine.hparams.depth) == (0.25, 5)
+
+
+def test_an_error_names_the_config_nodes_that_may_build_the_model(tmp_path: Path) -> None:
+    app = App.create(tmp_path / "app", config="part: {_target_: zoo_of_this_test.make, how: 1}\n")
+    app.write("zoo_of_this_test.py", "def make(how):\n    from net import Net\n    return Net(lr=0.5, thing=object)\n")
+    app.script("t = trainer(default_root_dir='.')\nt.fit(hydra.utils.instantiate(cfg.part), data())")
+    app.run()
+    with pytest.raises(ModelError, match=r"config_key= one of 'part'"):
+        load_model(app.checkpoints()[0])

@@ -25,9 +25,12 @@ from lit_hydra_bridge.results.exports import csv_text, sweep_dict
 from lit_hydra_bridge.results.fields import Fields
 from lit_hydra_bridge.results.find import find_results
 from lit_hydra_bridge.results.overrides import parsed, split, varying
+from lit_hydra_bridge.results.report.data import Choice, page_data
 from lit_hydra_bridge.results.row import JobRow
 from lit_hydra_bridge.results.sweep_results import SweepResults
-from tests.support import App, run
+from lit_hydra_bridge.sweep.folder import JobFolder
+from lit_hydra_bridge.sweep.job import Attempt, JobState, Outcome
+from tests.support import App, lit_hydra, run
 from tests.sweep_support import SweepApp, outcomes, until
 
 TASK = """
@@ -461,3 +464,44 @@ def test_it_is_a_public_name_that_costs_nothing_to_import() -> None:
     code = "import sys; from lit_hydra_bridge import read_sweep; print(*sys.modules)"
     loaded = set(run(sys.executable, "-c", code, cwd=Path("/")).stdout.split())
     assert not loaded & {"torch", "hydra", "omegaconf", "pandas", "numpy", "rich", "yaml", "lightning"}
+
+
+# --- which job is the best
+
+
+def _judged(folder: Path, values: list[float], **more: Any) -> Path:
+    for number, value in enumerate(values):
+        attempt = Attempt(started=1.77e9, ended=1.77e9, outcome=Outcome.COMPLETED)
+        metrics = {"val_acc": value, "best.val_acc": value, "test_loss": value}
+        known = {"attempts": (attempt,), "return_value": value, "metrics": metrics, **more}
+        JobFolder(folder / str(number)).write(JobState(number=number, sweep="s", overrides=(f"x={number}",), **known))
+    return folder
+
+
+@pytest.mark.parametrize("monitors", [{}, {"other": "min"}, {"val_acc": "max", "test_loss": "min"}])
+def test_where_nothing_says_which_end_is_best_no_job_is(tmp_path: Path, monitors: dict[str, str]) -> None:
+    folder = _judged(tmp_path / "s", [0.2, 0.9, 0.5], monitors=monitors)
+    said = lit_hydra("ls", "s", cwd=tmp_path).stdout
+    assert "★" not in said and "nothing says whether a low or a high value is good" in said
+    with pytest.raises(ResultsError, match="say mode='min' or mode='max'"):
+        read_sweep(folder).best()
+    assert page_data(read_sweep(folder), Choice(), print)["mode"] is None, "nor is it guessed from val_acc's name"
+
+
+@pytest.mark.parametrize("mode", ["min", "max"])
+def test_what_a_callback_monitors_and_the_task_returns_is_best_at_its_own_end(tmp_path: Path, mode: str) -> None:
+    values = [0.5, float("inf"), 0.9, float("nan"), float("-inf"), 0.2]
+    folder = _judged(tmp_path / "s", values, monitors={"val_acc": mode})
+    number = {"min": 5, "max": 2}[mode]
+    assert f"★ #{number}" in lit_hydra("ls", "s", cwd=tmp_path).stdout
+    results = read_sweep(folder)
+    assert results.best().number == results.best("best.val_acc").number == number
+    assert page_data(results, Choice(), print)["mode"] == mode
+    with pytest.raises(ResultsError, match="no job has a finite number"):
+        read_sweep(_judged(tmp_path / "t", [float("inf")], monitors={"val_acc": mode})).best(mode=mode)
+
+
+@pytest.mark.parametrize("mode", [None, "min"])
+def test_a_metric_that_no_job_has_is_named_with_those_there_are(tmp_path: Path, mode: str | None) -> None:
+    with pytest.raises(ResultsError, match=r"no job has a metric 'val/nope'; .*val_acc, best.val_acc, test_loss"):
+        read_sweep(_judged(tmp_path / "s", [0.2, 0.9])).best("val/nope", mode=mode)

@@ -118,7 +118,11 @@ def test_a_failing_rank_fails_its_job_only(ddp_app: App) -> None:
     folder = _sweep(ddp_app, "ill", "forkserver", "fails=false,true", "hydra.launcher.n_jobs=1", check=False)
     assert _state(folder, 0)["outcome"] == "completed" and _ended(folder, 0) == [[0, 2, 2], [1, 2, 2]]
     assert _state(folder, 1)["outcome"] == "failed"
-    assert "rank 1 ended with exit code 1" in _state(folder, 1)["attempts"][-1]["reason"]
+    assert re.search(
+        "rank 1 ended with exit code 1; .*: ValueError: rank 1 is ill",
+        _reason := _state(folder, 1)["attempts"][-1]["reason"],
+    )
+    assert "^^" not in _reason
     assert "rank 1 is ill" in (folder / "1" / "job.log").read_text()
 
 

@@ -238,7 +238,7 @@ def test_a_job_that_hangs_is_timed_out(tmp_path: Path, method: str) -> None:
 
 def test_on_failure_stop_ends_the_others(tmp_path: Path) -> None:
     """Running jobs are asked to end, waiting ones never start, and resume does the rest."""
-    app = SweepApp.create(tmp_path / "app")
+    app = SweepApp.create(tmp_path / "app", "{x: 0, z: 0}")
     app.write("hold", "")
     app.task("""
         note(f"ran {cfg.x}")
@@ -254,12 +254,14 @@ def test_on_failure_stop_ends_the_others(tmp_path: Path) -> None:
         return cfg.x
     """)
 
-    done = app.sweep("x=slow,fails,a,b", "hydra.launcher.on_failure=stop", returncode=1)
+    done = app.sweep("x=slow,fails,a,b", "hydra.launcher.on_failure=stop", "+y=false", "~z", returncode=1)
 
     assert outcomes(app.out) == {0: "interrupted", 1: "failed"}
     assert "on_failure=stop" in job_states(app.out)[0]["attempts"][0]["reason"]
     assert app.notes() == {"ran slow": 1, "left slow": 1, "ran fails": 1}
     assert "#1 failed" in done.output and "#0 interrupted" in done.output
+    assert f"4 of 4 jobs are left, 2 of them not started. To go on: lit-hydra resume {app.out}" in done.output
+    assert "started: x=slow (" in done.output and "started: x=fails (" in done.output, "what varies is shown alone"
 
     (app.folder / "hold").unlink()
     app.resume()

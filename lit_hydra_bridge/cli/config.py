@@ -42,9 +42,10 @@ def _config_text(path: str, resolve: bool) -> str:
         return record.config.composed
     from omegaconf import OmegaConf
 
+    from lit_hydra_bridge.hydra_text import yaml_text
     from lit_hydra_bridge.reload.config import config_of
 
-    return OmegaConf.to_yaml(config_of(record, True, path))
+    return yaml_text(OmegaConf.to_container(config_of(record, True, path), resolve=False))
 
 
 def _write(output: Path, text: str) -> None:

@@ -16,13 +16,13 @@ from lit_hydra_bridge.results.row import JobRow
 from lit_hydra_bridge.results.sweep_results import SweepResults
 from lit_hydra_bridge.sweep.board.grid import Line, Span, fit
 from lit_hydra_bridge.sweep.board.lines import duration, inert, number_text, value_text
+from lit_hydra_bridge.sweep.ranking import UNDECIDED, WORDS, best_of, is_undecided
 
 STYLES: Final = {"completed": "green", "running": "cyan", "interrupted": "yellow", "unknown": "dim"}
 _PLAIN: Final = (str, int, float, bool, type(None))
 _MOST_METRICS: Final = 4
 _WIDTH_OF_A_FILE: Final = 160
 _TITLES: Final = {"number": "job", "duration_s": "time"}
-_WORDS: Final = {"min": "lowest", "max": "highest"}
 
 
 def print_listing(listing: Listing) -> None:
@@ -44,7 +44,14 @@ def listing_lines(listing: Listing, width: int) -> list[Line]:
     best = _best(listing.sweep) if listing.sweep is not None else None
     title = [*_title(listing.sweep), []] if listing.sweep is not None else []
     lines = [*title, *_jobs(listing, width, best), *_left_out(listing)]
-    return [*lines, *_best_lines(listing.sweep, best)] if listing.sweep is not None and best is not None else lines
+    if listing.sweep is None:
+        return lines
+    if best is not None:
+        return [*lines, *_best_lines(listing.sweep, best)]
+    asked = listing.wish.is_about_jobs or listing.wish.limit is not None
+    if asked or not is_undecided(listing.sweep.rows, listing.sweep.mode_of(None)):
+        return lines
+    return [*lines, [], fit([(UNDECIDED, "dim")], width, pad=False)]
 
 
 def _left_out(listing: Listing) -> list[Line]:
@@ -178,13 +185,12 @@ def _text(each: Field, value: Any) -> str:
 
 def _best(sweep: SweepResults) -> JobRow | None:
     """Return the job with the best return value; None where nothing says which end is the best."""
-    mode = sweep.mode_of(None)
-    return sweep.best(None, mode) if mode and any(row.value == row.value is not None for row in sweep.rows) else None
+    return best_of(sweep.rows, None, sweep.mode_of(None))
 
 
 def _best_lines(sweep: SweepResults, best: JobRow) -> list[Line]:
     mode = sweep.mode_of(None) or "min"
-    why = f" ({_WORDS[mode]} value {value_text(best.value)})"
+    why = f" ({WORDS[mode]} value {value_text(best.value)})"
     line: Line = [("best: ", "bold green"), (f"job {best.number}", "bold"), (why, "")]
     return [[], line, *([[(f"  {inert(best.checkpoint)}", "cyan")]] if best.checkpoint else [])]
 

@@ -30,8 +30,9 @@ def report(folder: str, output: Path | None, metric: str | None, mode: str | Non
     are taken out as they are of records.
 
     Without --metric it begins with what the task returned, else with what the
-    jobs' ModelCheckpoints monitor. Which end is best is taken from the sweeper
-    or the ModelCheckpoints, else guessed from the name; --mode says it.
+    jobs' callbacks monitor. Which end is best is taken from the sweeper, or from
+    the ModelCheckpoints and EarlyStoppings. Where neither says it, no job is
+    called the best until --mode, or the reader of the page, chooses.
 
     It needs plotly: pip install "lit-hydra-bridge[report]"
 

@@ -69,9 +69,9 @@ def _show_value(value: Any, as_json: bool) -> None:
     if as_json:
         click.echo(json_text(value))
     elif isinstance(value, dict | list):
-        import yaml
+        from lit_hydra_bridge.hydra_text import yaml_text
 
-        click.echo(printable(yaml.safe_dump(value, sort_keys=False, allow_unicode=True)), nl=False)
+        click.echo(printable(yaml_text(value)), nl=False)
     else:
         click.echo(printable(_scalar(value)))
 

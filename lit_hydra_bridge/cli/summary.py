@@ -82,6 +82,7 @@ def _first_rows(record: RunRecord) -> Rows:
         ("commit", _commit(record)),
         ("versions", _versions(record)),
         *_training_rows(record),
+        ("metrics", _metrics(record)),
         ("redacted", ", ".join(record.config.redacted)),
         ("missing", "\n".join(record.gaps)),
     ]
@@ -135,6 +136,10 @@ def _training_rows(record: RunRecord) -> Rows:
         ("trainer", f"{strategy}  {devices}{nodes}  precision {training.precision}{deterministic}"),
         ("seed", "none was set" if training.seed is None else str(training.seed)),
     ]
+
+
+def _metrics(record: RunRecord) -> str:
+    return "  ".join(f"{name} {value:.6g}" for name, value in record.metrics.items())
 
 
 def _last_rows(record: RunRecord) -> Rows:

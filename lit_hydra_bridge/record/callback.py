@@ -26,6 +26,7 @@ from lit_hydra_bridge.record.capture import (
     is_current,
     is_rank_zero,
 )
+from lit_hydra_bridge.record.going_on import GoingOn
 from lit_hydra_bridge.record.groups import end_in_loggers, prepare_loggers, show_in_loggers, tell_loggers
 from lit_hydra_bridge.record.loggers import log_config, log_lost_keys, logger_runs
 from lit_hydra_bridge.record.record_json import text_for_checkpoints
@@ -97,6 +98,7 @@ class RecorderHooks:
         self._record: RunRecord | None = None
         self._text: Callable[[dict[str, float], SavedCheckpoint], str] | None = None
         self._config_logged = False
+        self._going_on: GoingOn | None = None
         self._has_failed = False
         self._by_hand = config is not None
         if not is_on() or not is_rank_zero():
@@ -169,6 +171,7 @@ class RecorderHooks:
         _install_seams(type(trainer).__module__)
         self._text = None
         self._config_logged = False
+        self._going_on = None
         if (job := self._sweep_job(trainer)) is not None:
             tell_loggers(trainer, job)
         if self._has_loggers(trainer) and (capture := self.capture()) is not None:
@@ -178,10 +181,18 @@ class RecorderHooks:
     @_harmless
     def on_load_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
         """Lightning's hook when it resumes: the checkpoint's own record becomes this run's lineage."""
+        self._going_on = GoingOn(trainer, checkpoint)
         capture = self.capture() if trainer.is_global_zero else None
         if capture is not None and RECORD_KEY in checkpoint:
             path = absolute_path(trainer.ckpt_path) if trainer.ckpt_path else None
             capture.note_ancestor(checkpoint[RECORD_KEY], path, checkpoint.get("global_step"))
+
+    @_harmless
+    def on_fit_end(self, trainer: Any, pl_module: Any) -> None:
+        """Lightning's hook where a training has ended by itself."""
+        going_on, self._going_on = self._going_on, None
+        if going_on is not None:
+            going_on.end(trainer)
 
     @_harmless
     def on_save_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:

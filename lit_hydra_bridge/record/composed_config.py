@@ -8,20 +8,18 @@ can't be evaluated keeps its text. The app's own config object is never touched.
 from __future__ import annotations
 
 import copy
-import re
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
+from lit_hydra_bridge.hydra_text import yaml_text
 from lit_hydra_bridge.record.config_walk import MAX_DEPTH, Path, Trouble, Walk, dotted, redacted_leaf
 from lit_hydra_bridge.record.interpolation import BUILTIN_RESOLVERS, InterpolationTexts
 from lit_hydra_bridge.record.plain import escaped_unless_text, plain_key, plain_leaf
 from lit_hydra_bridge.record.random_state import random_state_kept
 from lit_hydra_bridge.record.redaction import REDACTED, Redactor, hides, redact_env_defaults
 from lit_hydra_bridge.record.run_record import ComposedConfig
-
-_YAML_LINE_BREAKS: Final = re.compile("[\x85\u2028\u2029]")
 
 
 @dataclass(frozen=True)
@@ -37,7 +35,7 @@ class ConfigReading:
     def composed_config(self) -> ComposedConfig:
         """Return it as a record holds it; writing YAML is the slow half of reading a config."""
         return ComposedConfig(
-            composed=_as_yaml(self.composed),
+            composed=yaml_text(self.composed),
             resolved=self.resolved,
             unresolved=self.unresolved,
             redacted=self.redacted,
@@ -86,23 +84,6 @@ def _read_config(config: Any, redactor: Redactor, *, custom_resolvers: bool) -> 
         ),
         _sentences(trouble),
     )
-
-
-def _as_yaml(composed: dict[Any, Any]) -> str:
-    import yaml
-    from omegaconf._utils import get_omega_conf_dumper
-
-    # What OmegaConf.to_yaml does, without building a config for it first.
-    def dumped(*, allow_unicode: bool) -> str:
-        dumper = get_omega_conf_dumper()
-        text = yaml.dump(
-            composed, Dumper=dumper, default_flow_style=False, allow_unicode=allow_unicode, sort_keys=False
-        )
-        return str(text)
-
-    text = dumped(allow_unicode=True)
-    # YAML reads these as line breaks, and so as spaces, unless they are escaped.
-    return dumped(allow_unicode=False) if _YAML_LINE_BREAKS.search(text) else text
 
 
 def as_config(config: Any) -> Any:

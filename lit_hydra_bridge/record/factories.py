@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from importlib import import_module
 from types import FrameType
 from typing import Any, Final
@@ -40,11 +41,12 @@ def _callbacks(package: str) -> list[Any]:
     if not is_on() or not _has_config_to_record():
         return []
     try:
+        from lit_hydra_bridge.record.callback import RecorderHooks
         from lit_hydra_bridge.record.lightning_seams import install
 
         install(package)
         classes = import_module(_RECORDERS[package])
-        return _added(classes.RunRecorder) + _added_reporter(classes.ProgressReporter)
+        return _added(RecorderHooks, classes.RunRecorder) + _added_reporter(classes.ProgressReporter)
     except Exception as error:  # Lightning calls factories unguarded, and no Trainer may fail for us
         from lit_hydra_bridge.record.warning import warn
 
@@ -52,31 +54,38 @@ def _callbacks(package: str) -> list[Any]:
         return []
 
 
-def _added(recorder_class: type[Any]) -> list[Any]:
-    """Give the Trainer that is being made a recorder, unless it has one by hand.
+def _added(hooks: type[Any], make: Callable[[], Any]) -> list[Any]:
+    """Give the Trainer that is being made a callback, unless it has one with these hooks.
 
-    Lightning announces every callback that a factory returns, in each rank and for each Trainer. So the recorder
-    goes into the Trainer's list itself, and is returned only where that list can't be found.
+    Lightning announces every callback that a factory returns, in each rank and for each Trainer. So it joins the
+    Trainer's callbacks itself, and is returned only where the Trainer can't be found.
     """
-    from lit_hydra_bridge.record.callback import RecorderHooks
-
-    callbacks = _callbacks_of_trainer_being_made()
-    if callbacks is None:
-        return [recorder_class()]
-    if not any(isinstance(callback, RecorderHooks) for callback in callbacks):
-        callbacks.append(recorder_class())
+    trainer = _trainer_being_made()
+    if trainer is None:
+        return [make()]
+    if not any(isinstance(callback, hooks) for callback in trainer.callbacks):
+        _append(trainer, make())
     return []
+
+
+def _append(trainer: Any, callback: Any) -> None:
+    """Add to whatever sequence the app gave: a list, or the ListConfig that Hydra's `instantiate` makes of one.
+
+    In place where possible: Lightning adds the callbacks of other factories to this very object.
+    """
+    try:
+        trainer.callbacks.append(callback)
+    except Exception:  # such as a ListConfig that is read-only
+        trainer.callbacks = [*trainer.callbacks, callback]
 
 
 def _added_reporter(reporter_class: type[Any]) -> list[Any]:
     """Where a launcher wants to know how far the training is, give the Trainer one more callback, as quietly."""
     from lit_hydra_bridge.progress import PROGRESS
+    from lit_hydra_bridge.record.progress_hooks import ProgressHooks
 
     path = os.environ.get(PROGRESS)
-    callbacks = _callbacks_of_trainer_being_made() if path else None
-    if callbacks is not None:
-        callbacks.append(reporter_class(path))
-    return []
+    return _added(ProgressHooks, lambda: reporter_class(path)) if path else []
 
 
 def _has_config_to_record() -> bool:
@@ -86,8 +95,8 @@ def _has_config_to_record() -> bool:
     return capture is not None and capture.is_recording_by_hand()
 
 
-def _callbacks_of_trainer_being_made() -> list[Any] | None:
-    """Return the Trainer's list of callbacks, found where Lightning calls from.
+def _trainer_being_made() -> Any:
+    """Return the Trainer, found where Lightning calls from; None where it can't be.
 
     It tells a factory nothing; but the connector that collects the callbacks is a few frames above.
     """
@@ -97,7 +106,6 @@ def _callbacks_of_trainer_being_made() -> list[Any] | None:
             return None
         if frame.f_code.co_name == "on_trainer_init":
             trainer = getattr(frame.f_locals.get("self"), "trainer", None)
-            callbacks = getattr(trainer, "callbacks", None)
-            return callbacks if isinstance(callbacks, list) else None
+            return trainer if hasattr(trainer, "callbacks") else None
         frame = frame.f_back
     return None

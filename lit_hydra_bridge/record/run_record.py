@@ -19,6 +19,8 @@ from lit_hydra_bridge.typed_data import WrongDataError, read_as
 
 RECORD_KEY: Final = "lit_hydra_bridge"
 SCHEMA_VERSION: Final = 2
+TARGETS: Final = ("_target_", "_zen_target")
+"""Keys of a config node that name what is built of it; hydra-zen's own `_target_` is a wrapper around the second."""
 REDACTED: Final = "<redacted>"
 """What stands for a secret in a record."""
 # More than we ever pack; a hostile record must not fill the memory.
@@ -128,7 +130,7 @@ class Training:
 
     model_class: str
     model_key: str | None = None
-    """Dotted key of the config node whose `_target_` is the model's class."""
+    """Dotted key of the config node whose target is the model's class."""
     seed: int | None = None
     deterministic: bool | None = None
     cudnn_deterministic: bool | None = None
@@ -158,6 +160,8 @@ class SavedCheckpoint:
     """min or max."""
     score: float | None = None
     """The monitored metric of the best checkpoint."""
+    monitors: dict[str, str] = field(default_factory=dict)
+    """What callbacks monitor: `min` or `max`, the end at which each metric is best."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import os
 import sys
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
 from lit_hydra_bridge.progress import Checkpoints
-from lit_hydra_bridge.record.run_record import ComposedConfig, SavedCheckpoint, Training
+from lit_hydra_bridge.record.run_record import TARGETS, ComposedConfig, SavedCheckpoint, Training
 
 
 def read_training(trainer: Any, model: Any, config: ComposedConfig) -> Training:
@@ -54,6 +55,7 @@ def read_saved_checkpoint(trainer: Any, checkpoint: dict[str, Any]) -> SavedChec
         monitor=found.get("monitor"),
         mode=found.get("mode"),
         score=found.get("score"),
+        monitors=read_monitors(trainer),
     )
 
 
@@ -75,6 +77,33 @@ def read_checkpoints(trainer: Any) -> Checkpoints:
     }
 
 
+def watching(trainer: Any) -> Iterator[tuple[Any, str, str]]:
+    """Give each callback that says which metric it monitors, and which end of it is best."""
+    for callback in trainer.callbacks:
+        monitor, mode = getattr(callback, "monitor", None), getattr(callback, "mode", None)
+        if isinstance(monitor, str) and mode in ("min", "max"):
+            yield callback, monitor, mode
+
+
+def read_monitors(trainer: Any) -> dict[str, str]:
+    """Return which metrics callbacks monitor, and `min` or `max` for each, unless they disagree."""
+    found: dict[str, set[str]] = {}
+    for _, monitor, mode in watching(trainer):
+        found.setdefault(monitor, set()).add(mode)
+    return {monitor: modes.pop() for monitor, modes in found.items() if len(modes) == 1}
+
+
+def put_back(trainer: Any, metrics: Mapping[str, float]) -> None:
+    """Give a Trainer metrics that were logged earlier, except those that it has logged since."""
+    torch = sys.modules["torch"]
+    for there in (trainer.callback_metrics, trainer.logged_metrics):
+        for name, value in metrics.items():
+            if name not in there:
+                tensor = torch.tensor(value)
+                is_exact = tensor.item() == value or value != value
+                there[name] = tensor if is_exact else tensor.new_tensor(value, dtype=torch.float64)
+
+
 def _seed() -> int | None:
     try:
         return int(os.environ["PL_GLOBAL_SEED"])
@@ -83,11 +112,11 @@ def _seed() -> int | None:
 
 
 def find_target(config: Any, wanted: type) -> str | None:
-    """Return the dotted key of the shallowest node whose `_target_` is the class `wanted`."""
+    """Return the dotted key of the shallowest node whose target is the class `wanted`."""
     level: list[tuple[str, Any]] = [("", config)]
     while level:
         for key, node in level:
-            if isinstance(node, dict) and _is_target(node.get("_target_"), wanted):
+            if isinstance(node, dict) and any(_is_target(node.get(name), wanted) for name in TARGETS):
                 return key
         level = [
             (f"{key}.{name}".lstrip("."), child)

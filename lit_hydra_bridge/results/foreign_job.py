@@ -33,6 +33,7 @@ def foreign_row(folder: str, problems: list[str]) -> JobRow | None:
         started=_started(folder),
         metrics=training.metrics,
         checkpoint=Path(training.best) if training.best else None,
+        monitors=training.monitors,
         checkpoints=training.checkpoints,
     )
 

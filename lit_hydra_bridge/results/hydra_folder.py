@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from lit_hydra_bridge.errors import CheckpointError, ResultsError
 from lit_hydra_bridge.files import DamagedFileError, damaged, opened, read_text
+from lit_hydra_bridge.sweep.ranking import sweeper_direction
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -43,16 +44,8 @@ class HydraNode:
 
     @property
     def direction(self) -> str | None:
-        """minimize or maximize: what the sweeper does. Optuna's, nevergrad's and Ax's own words."""
-        direction = str(self.get("sweeper.direction")).lower()
-        if direction in ("minimize", "maximize"):
-            return direction
-        maximize, minimize = self.get("sweeper.optim.maximize"), self.get("sweeper.ax_config.experiment.minimize")
-        if isinstance(maximize, bool):
-            return "maximize" if maximize else "minimize"
-        if isinstance(minimize, bool):
-            return "minimize" if minimize else "maximize"
-        return None
+        """minimize or maximize: what the sweeper does; None where it doesn't say."""
+        return sweeper_direction(self.get)
 
     @property
     def has_flat_folders(self) -> bool:

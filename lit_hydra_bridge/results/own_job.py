@@ -33,8 +33,9 @@ def own_row(
     attempts = tuple(_attempt(each, is_running) for each in state.attempts)
     last = attempts[-1] if attempts else None
     path = Path(folder)
-    progress = _progress(JobFolder(path), problems) if last and not state.outcome else None
-    checkpoints = _present(state.checkpoints or (progress.checkpoints if progress else {}), folder)
+    if last and not state.outcome:
+        state = state.with_progress(_progress(JobFolder(path), problems))
+    checkpoints = _present(state.checkpoints, folder)
     best = checkpoints.get("best") or checkpoints.get("last")
     value = state.return_value
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
@@ -51,7 +52,8 @@ def own_row(
         duration_s=sum(durations) if durations else None,
         return_value=state.return_value_text if state.return_value_text is not None else value,
         value=_float(value) if is_number else None,
-        metrics=state.metrics or (progress.metrics if progress else {}),
+        metrics=state.metrics,
+        monitors={name: mode for name, mode in state.monitors.items() if mode in ("min", "max")},
         checkpoint=Path(best) if best else None,
         checkpoints=checkpoints,
         reason=last.reason if last and last.outcome != Outcome.COMPLETED.value else "",

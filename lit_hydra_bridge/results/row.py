@@ -68,17 +68,15 @@ class JobRow:
     value: float | None = None
     """What the task returned, if it is a number."""
     metrics: Mapping[str, float] = field(default_factory=dict)
-    """The last value of each."""
+    """The last value of each; the best value of a monitored `val_acc` is called `best.val_acc`."""
+    monitors: Mapping[str, str] = field(default_factory=dict)
+    """What callbacks monitor: `min` or `max`, the end at which each metric is best."""
     checkpoint: Path | None = None
     """The best one, else the last one."""
     checkpoints: Mapping[str, Any] = field(default_factory=dict)
     """`best`, `last`: paths; `monitor`, `mode`, `score`: what the best one is best at."""
     reason: str = ""
     """Why it did not complete, in one line."""
-
-    def number_of(self, metric: str | None) -> float | None:
-        """Return a metric's value, or with None what the task returned, if it is a number."""
-        return self.value if metric is None else self.metrics.get(metric)
 
     def config(self, resolve: bool = False) -> DictConfig:
         """Return the job's config, as its checkpoint's record has it; without one, as Hydra has saved it.

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from lit_hydra_bridge.errors import ResultsError
 from lit_hydra_bridge.results.fields import Fields, metric_names
 from lit_hydra_bridge.results.row import RUNNING, JobRow
+from lit_hydra_bridge.sweep.ranking import MODES, best_of, mode_of
 
 if TYPE_CHECKING:
     import pandas
-
-MODES: Final = ("min", "max")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,38 +59,37 @@ class SweepResults:
 
         Args:
             metric: by which one; None: what the task returned.
-            mode: min or max; None: the sweeper's own direction for what the task returned, for a metric what the
-                jobs' ModelCheckpoints say of it.
+            mode: min or max; None: the sweeper's own direction for what the task returned, and what the jobs'
+                ModelCheckpoints and EarlyStoppings say of a metric that they monitor.
 
         Raises:
-            ResultsError: no job has that number, or nothing says which end is the best.
+            ResultsError: there is no such metric, no job has a finite number, or nothing says which end is the best.
         """
+        if metric is not None and metric not in self.metric_names:
+            raise ResultsError(f"{self.folder}: no job has a metric {metric!r}; {self._names()}")
         mode = mode or self.mode_of(metric)
-        what = "a return value that is a number" if metric is None else f"a metric {metric!r}"
+        what = "what the task returned" if metric is None else repr(metric)
         if mode is None:
-            name = "what the task returned" if metric is None else repr(metric)
             raise ResultsError(
-                f"{self.folder}: nothing says whether a low {name} is good: say mode='min' or mode='max'"
+                f"{self.folder}: nothing says whether a low {what} is good: say mode='min' or mode='max'"
             )
-        if mode not in MODES:
+        if mode not in MODES.values():
             raise ResultsError(f"mode={mode!r}: expected 'min' or 'max'")
-        found = [(number, row) for row in self.rows if _is_number(number := row.number_of(metric))]
-        if not found:
-            there = ", ".join(self.metric_names) or "none"
-            raise ResultsError(f"{self.folder}: no job has {what}; metrics that there are: {there}")
-        sign = 1 if mode == "min" else -1
-        return min(found, key=lambda pair: (sign * float(pair[0] or 0.0), pair[1].number))[1]
+        best = best_of(self.rows, metric, mode)
+        if best is None:
+            raise ResultsError(f"{self.folder}: no job has a finite number as {what}; {self._names()}")
+        return best
+
+    def _names(self) -> str:
+        return f"metrics that there are: {', '.join(self.metric_names) or 'none'}"
 
     def mode_of(self, metric: str | None) -> str | None:
-        """Return at which end a number is best, min or max; None where nothing says."""
-        if metric is None and self.direction is not None:
-            return {"minimize": "min", "maximize": "max"}[self.direction]
-        said = {
-            str(row.checkpoints["mode"])
-            for row in self.rows
-            if row.checkpoints.get("mode") in MODES and _is_about(row, metric)
-        }
-        return said.pop() if len(said) == 1 else None
+        """Return at which end a number is best, min or max; None where nothing says.
+
+        Args:
+            metric: which one; None: what the task returned.
+        """
+        return mode_of(self.rows, metric, self.direction)
 
     def to_pandas(self) -> pandas.DataFrame:
         """Return a DataFrame with a row a job, by its number; columns as in `to_csv`.
@@ -124,18 +121,3 @@ class SweepResults:
     def running(self) -> list[JobRow]:
         """The jobs that run."""
         return [row for row in self.rows if row.outcome == RUNNING]
-
-
-def _is_about(row: JobRow, metric: str | None) -> bool:
-    """Tell whether the job's checkpoints are best at this metric; None: at what its task returned."""
-    monitor = row.checkpoints.get("monitor")
-    if metric is not None:
-        return bool(monitor == metric)
-    candidates = [row.checkpoints.get("score"), row.metrics.get(str(monitor))]
-    return row.value is not None and any(
-        isinstance(value, int | float) and math.isclose(value, row.value, rel_tol=1e-5) for value in candidates
-    )
-
-
-def _is_number(value: float | None) -> bool:
-    return value is not None and not math.isnan(value)

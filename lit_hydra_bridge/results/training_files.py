@@ -26,6 +26,8 @@ class Training:
     best: str | None = None
     """The best checkpoint, else the newest one."""
     checkpoints: dict[str, Any] = field(default_factory=dict)
+    monitors: dict[str, str] = field(default_factory=dict)
+    """What callbacks monitor: `min` or `max`."""
     metrics: dict[str, float] = field(default_factory=dict)
     overrides: tuple[str, ...] = ()
     """As the record has them."""
@@ -37,6 +39,7 @@ def read_training(folder: str, problems: list[str]) -> Training:
     checkpoints, tables = _files(folder)
     metrics: dict[str, float] = {}
     known: dict[str, Any] = {}
+    monitors: dict[str, str] = {}
     overrides: tuple[str, ...] = ()
     number = None
     for newest in sorted(checkpoints, reverse=True)[:1]:
@@ -45,12 +48,15 @@ def read_training(folder: str, problems: list[str]) -> Training:
         if record is not None:
             metrics = dict(record.metrics)
             known |= _best(record, folder)
+            monitors = record.checkpoint.monitors if record.checkpoint else {}
             if record.hydra is not None:
                 overrides, number = tuple(record.hydra.overrides), record.hydra.job_num
     for path in tables:
         metrics |= _last_values(path, problems)
     best = known.get("best") or known.get("last")
-    return Training(best=best, checkpoints=known, metrics=metrics, overrides=overrides, number=number)
+    return Training(
+        best=best, checkpoints=known, monitors=monitors, metrics=metrics, overrides=overrides, number=number
+    )
 
 
 def _files(folder: str) -> tuple[list[tuple[int, str]], list[str]]:

@@ -223,8 +223,8 @@ class Batch:
             self.reaper.forget(ended.pid)
 
     def _answer(self, running: Running, message: dict[str, Any]) -> None:
-        if "rank_failed" in message and running.failed_rank is None:
-            running.failed_rank = (int(message["rank_failed"][0]), int(message["rank_failed"][1]))
+        if "rank_failed" in message:
+            running.note_failed_rank(*map(int, message["rank_failed"]))
         if "rank" in message:
             request = message["rank"]
             rank = {
@@ -243,8 +243,8 @@ class Batch:
     def _rank_ended(self, pid: int, status: int) -> None:
         for running in self._running.values():
             if pid in running.ranks:
-                if status and running.failed_rank is None:
-                    running.failed_rank = (running.ranks[pid], status)
+                if status:
+                    running.note_failed_rank(running.ranks[pid], status)
                 running.tell({"ended": pid, "status": status})
 
     def _end(self, running: Running, status: int) -> None:

@@ -3,11 +3,37 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from lit_hydra_bridge.progress import Progress, last_progress
+from lit_hydra_bridge.sweep.job import Attempt, Outcome
+
 KEY: Final = "ckpt_path"
+
+
+def to_go_on_from(folder: Path, attempts: Sequence[Attempt]) -> Path | None:
+    """Return the checkpoint from which a job goes on; None where it begins anew.
+
+    A task that has begun several trainings is handed one checkpoint, and nothing says which of them it belongs to. And
+    a task that has failed in another way than before, after a training that had nothing left to do, may need what only
+    a training leaves behind in its process.
+
+    Args:
+        folder: the job's.
+        attempts: up to now.
+    """
+    progress = last_progress(folder / "progress.json")
+    if progress is not None and (progress.fits > 1 or _needs_training(progress, attempts)):
+        return None
+    return newest_checkpoint(folder)
+
+
+def _needs_training(progress: Progress, attempts: Sequence[Attempt]) -> bool:
+    if progress.fit.get("trained", True) or len(attempts) < 2:
+        return False
+    return attempts[-1].outcome is Outcome.FAILED and attempts[-1].reason != attempts[-2].reason
 
 
 def newest_checkpoint(folder: Path) -> Path | None:

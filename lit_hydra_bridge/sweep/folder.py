@@ -25,6 +25,7 @@ from typing import Any, Final
 
 from lit_hydra_bridge.errors import SweepFolderError
 from lit_hydra_bridge.files import DamagedFileError, may_pass, read_json, write_json
+from lit_hydra_bridge.progress import BEFORE
 from lit_hydra_bridge.record.redaction import process_redactor
 from lit_hydra_bridge.sweep.job import FORMAT, JobState, of_known_format
 from lit_hydra_bridge.sweep.private import keep_private, parted, whole
@@ -59,6 +60,16 @@ class JobFolder:
     @property
     def progress(self) -> Path:
         return self.path / "progress.json"
+
+    def keep_progress(self) -> None:
+        """An attempt begins that goes on from an earlier one's checkpoint."""
+        with suppress(FileNotFoundError):  # the earlier one had not come to its training
+            self.progress.replace(self.path / BEFORE)
+
+    def forget_progress(self) -> None:
+        """An attempt begins anew."""
+        for path in (self.progress, self.path / BEFORE):
+            path.unlink(missing_ok=True)
 
     def read(self) -> JobState | None:
         """Return the job's state; None where there is none.

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any, Final
 
-from lit_hydra_bridge.progress import Checkpoints
+from lit_hydra_bridge.progress import Checkpoints, Progress
 from lit_hydra_bridge.typed_data import Seconds, WrongDataError, read_as
 
 FORMAT: Final = 1
@@ -85,7 +85,16 @@ class JobState:
     error_pickle: str | None = None
     """Hydra's JobReturn with the exception that the task raised, pickled, in base64; None where it can't be."""
     metrics: dict[str, float] = field(default_factory=dict)
+    """The last value of each; the best value of a monitored `val_acc` is called `best.val_acc`."""
+    monitors: dict[str, str] = field(default_factory=dict)
+    """What callbacks monitor: `min` or `max`, the end at which each metric is best."""
     checkpoints: Checkpoints = field(default_factory=Checkpoints)
+
+    def with_progress(self, progress: Progress | None) -> JobState:
+        """Return the state with what the job's training has said last."""
+        if progress is None:
+            return self
+        return replace(self, metrics=progress.results, monitors=progress.monitors, checkpoints=progress.checkpoints)
 
     @property
     def last(self) -> Attempt | None:
@@ -111,6 +120,7 @@ class JobState:
             "error_pickle": self.error_pickle,
             "working_dir": self.working_dir,
             "metrics": self.metrics,
+            "monitors": self.monitors,
             "checkpoints": self.checkpoints,
             "attempts": [_attempt_dict(attempt) for attempt in self.attempts],
         }

@@ -34,7 +34,7 @@ from lit_hydra_bridge.sweep.job import JobState, Outcome
 from lit_hydra_bridge.sweep.plan import Planner
 from lit_hydra_bridge.sweep.private import learn_secrets
 from lit_hydra_bridge.sweep.program import Program
-from lit_hydra_bridge.sweep.ranking import ranked
+from lit_hydra_bridge.sweep.ranking import ranked, sweeper_direction
 from lit_hydra_bridge.sweep.returns import job_return
 from lit_hydra_bridge.sweep.shown import Shown
 from lit_hydra_bridge.sweep.unwritten import Unwritten
@@ -153,8 +153,10 @@ class Sweep:
 
     def _say_how_to_go_on(self, batch: Any) -> None:
         left = len(batch.jobs) - sum(state.outcome is Outcome.COMPLETED for state, _ in batch.ended.values())
+        waiting = len(batch.jobs) - len(batch.ended)
+        started = f", {waiting} of them not started" if waiting else ""
         command = shlex.join(["lit-hydra", "resume", str(self._folder.path)])
-        print(f"{left} of {len(batch.jobs)} jobs are left. To go on: {command}", file=sys.stderr)
+        print(f"{left} of {len(batch.jobs)} jobs are left{started}. To go on: {command}", file=sys.stderr)
 
     # --- the same wherever they run ----------------------------------------------------------------------------
 
@@ -239,8 +241,9 @@ class Sweep:
         if number is not None or is_whole:
             self.close()
             self._summarise()
-        if number is not None:
+        if number is not None or len(batch.ended) < len(batch.jobs):
             self._say_how_to_go_on(batch)
+        if number is not None:
             raise SystemExit(128 + number)
 
     def _summarise(self) -> None:
@@ -249,7 +252,11 @@ class Sweep:
             return
         self._summarised = len(shown.rows)
         if self._settings.progress != "none":
-            rows, best, direction = ranked(shown.rows, self._master)
+            from omegaconf import OmegaConf
+
+            hydra = self._master.hydra
+            said = sweeper_direction(lambda key: OmegaConf.select(hydra, key, default=None))
+            rows, best, direction = ranked(shown.rows, said)
             print_summary(rows, best=best, direction=direction)
         self._unwritten.settle()  # before the table, which is made of them
         self._write_results()

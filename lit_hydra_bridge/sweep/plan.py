@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lit_hydra_bridge.errors import SweepError, SweepFolderError
-from lit_hydra_bridge.sweep.checkpoints import continue_from, newest_checkpoint
+from lit_hydra_bridge.sweep.checkpoints import continue_from, to_go_on_from
 from lit_hydra_bridge.sweep.command import job_argv
 from lit_hydra_bridge.sweep.compose import FrozenConfigs, job_dir, set_job_dir
 from lit_hydra_bridge.sweep.folder import JobFolder, SweepFolder, aside
@@ -110,7 +110,7 @@ class Planner:
             )
         state = attempts or self._earlier(folder, number, overrides)
         set_job_dir(config, folder.path)
-        checkpoint = newest_checkpoint(folder.path) if state.attempts else None
+        checkpoint = to_go_on_from(folder.path, state.attempts) if state.attempts else None
         resumed = checkpoint is not None and continue_from(config, checkpoint)
         return JobPlan(
             state=state,

@@ -1,63 +1,136 @@
-"""Which of a sweep's jobs was the best: by what its sweeper optimises, or by what its checkpoints say."""
+"""Which of a sweep's jobs is the best: at which end a number is best, and who has it.
+
+The sweeper says it of what the task returns, and the callbacks of what they monitor. Nothing else does: the name of a
+metric is no more than a guess.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, Protocol, TypeVar
 
-from lit_hydra_bridge.sweep.board.state import EndedRow
-from lit_hydra_bridge.sweep.job import Outcome
+from lit_hydra_bridge.progress import BEST
 
 MINIMIZE: Final = "minimize"
 MAXIMIZE: Final = "maximize"
+MODES: Final = {MINIMIZE: "min", MAXIMIZE: "max"}
+WORDS: Final = {"min": "lowest", "max": "highest"}
+UNDECIDED: Final = "best: unknown; nothing says whether a low or a high value is good"
 
 
-def ranked(rows: Sequence[EndedRow], master: Any) -> tuple[list[EndedRow], int | None, str]:
-    """Return the jobs, best first; the best one's number, None where no task returned one; and the direction."""
-    direction = _of_sweeper(master) or _of_checkpoints(rows) or MINIMIZE
-    sign = -1.0 if direction == MAXIMIZE else 1.0
+class Job(Protocol):
+    """What a job is judged by."""
 
-    def key(row: EndedRow) -> tuple[int, float, int]:
-        value = row.return_value
-        is_number = _is_number(value) and row.outcome is Outcome.COMPLETED
-        return (0 if is_number else 1, sign * float(value) if is_number else 0.0, row.number)
+    @property
+    def number(self) -> int:
+        """Of two that are as good, the lower one is the best."""
 
-    ordered = sorted(rows, key=key)
-    best = ordered[0] if ordered and key(ordered[0])[0] == 0 else None
-    return ordered, best.number if best else None, direction
+    @property
+    def value(self) -> float | None:
+        """What its task returned, if it is a number."""
+
+    @property
+    def metrics(self) -> Mapping[str, float]:
+        """The last value of each, and the best ones of those that are monitored."""
+
+    @property
+    def monitors(self) -> Mapping[str, str]:
+        """What callbacks monitor: `min` or `max`."""
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)
+AnyJob = TypeVar("AnyJob", bound=Job)
 
 
-def _of_sweeper(master: Any) -> str | None:
-    """Optuna's `direction`, nevergrad's `optim.maximize`, Ax's `experiment.minimize`."""
-    from omegaconf import OmegaConf
+def sweeper_direction(get: Callable[[str], Any]) -> str | None:
+    """Return what the sweeper does to the returned value, minimize or maximize; None where it doesn't say.
 
-    node = master.hydra.get("sweeper")
-    if node is None:
-        return None
-    direction = OmegaConf.select(node, "direction", default=None)
+    Args:
+        get: gives a value of the `hydra` node by its dotted name, None where there is none.
+    """
+    direction = get("sweeper.direction")  # Optuna's
     text = str(getattr(direction, "name", direction)).lower()
-    if text in ("maximize", "minimize"):
-        return MAXIMIZE if text == "maximize" else MINIMIZE
-    maximize = OmegaConf.select(node, "optim.maximize", default=None)
-    minimize = OmegaConf.select(node, "ax_config.experiment.minimize", default=None)
-    if maximize is not None:
+    if text in MODES:
+        return text
+    maximize, minimize = get("sweeper.optim.maximize"), get("sweeper.ax_config.experiment.minimize")
+    if isinstance(maximize, bool):  # nevergrad's
         return MAXIMIZE if maximize else MINIMIZE
-    return None if minimize is None else MINIMIZE if minimize else MAXIMIZE
+    if isinstance(minimize, bool):  # Ax's
+        return MINIMIZE if minimize else MAXIMIZE
+    return None
 
 
-def _of_checkpoints(rows: Sequence[EndedRow]) -> str | None:
-    """What a ModelCheckpoint monitors is best at its own end, if it is what the task returns."""
-    modes = {str(row.checkpoint_mode) for row in rows if row.checkpoint_mode in ("min", "max") and _is_monitored(row)}
-    return {"max": MAXIMIZE, "min": MINIMIZE}[modes.pop()] if len(modes) == 1 else None
+def mode_of(jobs: Iterable[Job], metric: str | None, direction: str | None) -> str | None:
+    """Return at which end a metric is best, `min` or `max`; None where nothing says, or not all say the same.
+
+    Args:
+        jobs: all of the sweep.
+        metric: which one; None: what the tasks returned.
+        direction: the sweeper's.
+    """
+    if metric is None and direction is not None:
+        return MODES[direction]
+    jobs = list(jobs)
+    monitors = {(name, mode) for job in jobs for name, mode in job.monitors.items()}
+    if metric is None:
+        modes = {mode for name, mode in monitors if _is_what_was_returned(jobs, name)}
+    else:
+        modes = {mode for name, mode in monitors if name == metric.removeprefix(BEST)}
+    return modes.pop() if len(modes) == 1 else None
 
 
-def _is_monitored(row: EndedRow) -> bool:
-    candidates = [row.checkpoint_score, row.metrics.get(row.checkpoint_monitor or "")]
-    return _is_number(row.return_value) and any(
-        value is not None and math.isclose(value, row.return_value, rel_tol=1e-5) for value in candidates
-    )
+def _is_what_was_returned(jobs: Iterable[Job], metric: str) -> bool:
+    """Tell whether each job has returned this metric, its last value or the best one."""
+    compared = [
+        any(math.isclose(value, returned, rel_tol=1e-5) for value in known)
+        for job in jobs
+        for returned in _finite(job.value)
+        if (known := _finite(job.metrics.get(metric), job.metrics.get(BEST + metric)))
+    ]
+    return bool(compared) and all(compared)
+
+
+def best_of(jobs: Iterable[AnyJob], metric: str | None, mode: str | None) -> AnyJob | None:
+    """Return the best job; None where `mode` is, or no job has a finite number."""
+    if mode is None:
+        return None
+    sign = -1.0 if mode == "max" else 1.0
+    found = [(sign * number, job.number, job) for job in jobs for number in _finite(number_of(job, metric))]
+    return min(found, key=lambda each: each[:2])[2] if found else None
+
+
+def ranked(jobs: Sequence[AnyJob], direction: str | None) -> tuple[list[AnyJob], int | None, str | None]:
+    """Return the jobs by what their tasks returned, best first; the best one's number; and minimize or maximize.
+
+    Args:
+        jobs: all of the sweep.
+        direction: the sweeper's.
+    """
+    mode = mode_of(jobs, None, direction)
+    best = best_of(jobs, None, mode)
+    sign = -1.0 if mode == "max" else 1.0
+
+    def key(job: AnyJob) -> tuple[bool, float, int]:
+        return not is_finite(job.value), sum(sign * number for number in _finite(job.value)), job.number
+
+    words = {mode: direction for direction, mode in MODES.items()}
+    return sorted(jobs, key=key), best.number if best else None, words[mode] if mode else None
+
+
+def number_of(job: Job, metric: str | None) -> float | None:
+    """Return a job's value of a metric, or with None what its task returned, if it is a number."""
+    return job.value if metric is None else job.metrics.get(metric)
+
+
+def is_undecided(jobs: Sequence[Job], said: str | None) -> bool:
+    """Tell whether a best job is missing only because nothing has `said` which end is best."""
+    return said is None and sum(is_finite(job.value) for job in jobs) > 1
+
+
+def is_finite(value: Any) -> bool:
+    """Tell whether it is a number that can be the best."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _finite(*values: float | None) -> list[float]:
+    return [float(value) for value in values if value is not None and is_finite(value)]

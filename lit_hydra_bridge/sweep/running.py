@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import time
@@ -23,6 +24,8 @@ from lit_hydra_bridge.sweep.private import shown_text
 
 _TAIL_LINES: Final = 5
 _TAIL_BYTES: Final = 4096
+# The line after the last frame of a traceback.
+_EXCEPTION: Final = re.compile(r'^  File "[^\n]+", line \d+(?:, in [^\n]+)?\n(?:  [^\n]*\n)*(\S)', re.MULTILINE)
 
 
 @dataclass
@@ -40,8 +43,8 @@ class Running:
     kill_at: float | None = None
     ranks: dict[int, int] = field(default_factory=dict)
     """pid of each further rank that was started for it -> its LOCAL_RANK."""
-    failed_rank: tuple[int, int] | None = None
-    """LOCAL_RANK and exit status of the first further rank that failed."""
+    failed_rank: str | None = None
+    """How the first further rank failed that did."""
     reader: LogReader | None = None
     """Of its log, where that is shown."""
     said: JobState | None = None
@@ -103,6 +106,11 @@ class Running:
             list(self.messages())
         self.line.close()
 
+    def note_failed_rank(self, rank: int, status: int) -> None:
+        """One of its ranks has failed; Lightning ends the others because of it, and they print as well."""
+        if self.failed_rank is None:
+            self.failed_rank = f"rank {rank} {_ended_with(status)}{self._tail()}"
+
     def verdict(self, status: int, write: Callable[[JobFolder, JobState], object]) -> JobState:
         """Return the job's state now that all of its processes are gone.
 
@@ -121,8 +129,7 @@ class Running:
         outcome, reason = self._outcome(attempt, status)
         ended = replace(attempt, pid=self.pid, outcome=outcome, reason=reason, ended=attempt.ended or time.time())
         state = replace(state, attempts=(*state.attempts[:-1], ended))
-        if progress := self.progress:
-            state = replace(state, metrics=progress.metrics, checkpoints=progress.checkpoints)
+        state = state.with_progress(self.progress)
         write(self.plan.folder, state)
         return state
 
@@ -138,7 +145,7 @@ class Running:
         if self.asked is not None:
             return self.asked
         if self.failed_rank is not None:
-            return Outcome.FAILED, f"rank {self.failed_rank[0]} {_ended_with(self.failed_rank[1])}{self._tail()}"
+            return Outcome.FAILED, self.failed_rank
         if attempt.outcome is Outcome.FAILED:
             return Outcome.FAILED, attempt.reason or "it failed"
         if attempt.outcome is Outcome.INTERRUPTED and attempt.reason == KeyboardInterrupt.__name__:
@@ -183,9 +190,12 @@ def last_printed(log: Path) -> str:
 
 
 def in_one_line(text: str) -> str:
-    """Return the last lines of a text in one, as evidence."""
-    lines = shown_text(text).strip().splitlines()[-_TAIL_LINES:]
-    kept = " / ".join(line.strip()[:200] for line in lines if line.strip())
+    """Return the last lines of a text in one, as evidence; those of a traceback before its exception say less."""
+    text = shown_text(text)
+    lines = [line for line in text.splitlines() if line.strip()]
+    raised = list(_EXCEPTION.finditer(text))
+    after = [line for line in text[raised[-1].start(1) :].splitlines() if line.strip()] if raised else lines
+    kept = " / ".join(line.strip()[:200] for line in (after if len(after) < _TAIL_LINES else lines)[-_TAIL_LINES:])
     return f"; it last printed: {kept}" if kept else "; it has printed nothing"
 
 

@@ -71,7 +71,7 @@ class Shown:
         """Another batch begins."""
         self._launched += len(jobs)
         self._jobs_at_a_time = max(1, jobs_at_a_time)
-        self._common = _common(overrides for _, overrides in jobs) & set(self.given)
+        self._common = _constant(_common(overrides for _, overrides in jobs), self.given)
         self.board.start()
 
     def end(self) -> None:
@@ -173,10 +173,8 @@ class Shown:
             log=str(folder.log) if folder else "",
             folder=str(folder.path) if folder else "",
             checkpoint=str(best) if best else None,
-            checkpoint_monitor=state.checkpoints.get("monitor"),
-            checkpoint_mode=state.checkpoints.get("mode"),
-            checkpoint_score=state.checkpoints.get("score"),
             metrics=state.metrics,
+            monitors=state.monitors,
             skipped=skipped,
         )
 
@@ -209,3 +207,24 @@ def _common(all_overrides: Iterable[Sequence[str]]) -> set[str]:
         count += 1
         common = set(overrides) if common is None else common & set(overrides)
     return common or set() if count > 1 else set()
+
+
+def _constant(texts: set[str], given: Sequence[str]) -> set[str]:
+    """Return those of the texts that say what the multirun was given; sweepers write `test=false` as `test=False`."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    parser = OverridesParser.create()
+
+    def read(text: str) -> Any:
+        try:
+            override = parser.parse_override(text)
+        except Exception:  # it is for the sweeper to say
+            return text
+        return (
+            None
+            if override.is_sweep_override()
+            else (override.get_key_element(), None if override.is_delete() else override.value())
+        )
+
+    constants = [read(text) for text in given]
+    return {text for text in texts if read(text) in constants}

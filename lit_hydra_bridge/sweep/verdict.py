@@ -12,9 +12,6 @@ import traceback
 from dataclasses import replace
 from typing import Any, Final
 
-from lit_hydra_bridge.files import DamagedFileError
-from lit_hydra_bridge.progress import read_progress
-from lit_hydra_bridge.sweep.folder import JobFolder
 from lit_hydra_bridge.sweep.job import Attempt, JobState, Outcome
 from lit_hydra_bridge.sweep.kept_value import UnreadableValueError, is_plain, pack
 
@@ -107,14 +104,3 @@ def _ended(state: JobState, outcome: Outcome, *, reason: str | None = None, text
         state.attempts[-1], ended=time.time(), outcome=outcome, reason=reason, traceback=text and text[-20_000:]
     )
     return replace(state, attempts=(*state.attempts[:-1], attempt))
-
-
-def with_progress(state: JobState, folder: JobFolder) -> JobState:
-    """Return the job's state, with what its training has said last."""
-    try:
-        progress = read_progress(folder.progress)
-    except DamagedFileError:
-        progress = None
-    if progress is None:
-        return state
-    return replace(state, metrics=progress.metrics, checkpoints=progress.checkpoints)

@@ -28,6 +28,7 @@ from types import FrameType
 from typing import Any
 
 from lit_hydra_bridge.files import patiently
+from lit_hydra_bridge.progress import last_progress
 from lit_hydra_bridge.sweep import job_environment
 from lit_hydra_bridge.sweep.folder import JobFolder
 from lit_hydra_bridge.sweep.frozen_config import pin_random_nodes, rank_config, write_frozen_config
@@ -37,7 +38,7 @@ from lit_hydra_bridge.sweep.private import learn_secrets
 from lit_hydra_bridge.sweep.program import Program
 from lit_hydra_bridge.sweep.quick_configs import quick_configs
 from lit_hydra_bridge.sweep.ranks import started_by
-from lit_hydra_bridge.sweep.verdict import AskedToEnd, completed, failed, with_progress
+from lit_hydra_bridge.sweep.verdict import AskedToEnd, completed, failed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +66,7 @@ def enter(spec: JobSpec, libraries: ThreadedLibraries | None = None) -> None:
     signal.signal(signal.SIGTERM, partial(_on_sigterm, os.getpid()))
     sys.argv = list(spec.argv)
     with suppress(OSError):
-        folder.progress.unlink()
+        folder.keep_progress() if spec.state.attempts[-1].resumed_from else folder.forget_progress()
 
 
 def redirect(log: Path) -> None:
@@ -129,7 +130,7 @@ def run(
         ended = failed(state, error)
     if os.getpid() != attempt.pid:  # a fork that the task has made; how the job ended is not for it to say
         return int(ended.outcome is not Outcome.COMPLETED)
-    return leave_word(with_progress(ended, folder), folder, connection)
+    return leave_word(ended.with_progress(last_progress(folder.progress)), folder, connection)
 
 
 def leave_word(state: JobState, folder: JobFolder, connection: socket.socket | None) -> int:

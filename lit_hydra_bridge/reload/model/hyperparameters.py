@@ -118,10 +118,13 @@ class _Revival:
         from omegaconf import DictConfig, ListConfig
 
         content, state = self._content(stand_in), _state(stand_in)
+        if isinstance(content, Placeholder):
+            return content
         parent = state.get("_parent")
+        above = self._config(parent) if isinstance(parent, Placeholder) else None
         made: Any = (ListConfig if isinstance(content, list) else DictConfig)(
             content=content,
-            parent=self._config(parent) if isinstance(parent, Placeholder) else None,
+            parent=None if isinstance(above, Placeholder) else above,
             flags={"allow_objects": True},  # for what stays a placeholder
         )
         self._made[id(stand_in)] = made
@@ -131,7 +134,10 @@ class _Revival:
         return made
 
     def _content(self, stand_in: Any) -> Any:
-        """Return a node's content as plain data, interpolations as text."""
+        """Return a node's content as plain data, interpolations as text.
+
+        A mapping with keys of an Enum that is not imported can't be made: the Enum's placeholder stands for it.
+        """
         if not isinstance(stand_in, Placeholder) or not stand_in.stands_for.startswith("omegaconf."):
             return self.value(stand_in)
         state = _state(stand_in)
@@ -139,7 +145,8 @@ class _Revival:
             return self._content(state.get("_val"))
         content = state["_content"]
         if isinstance(content, dict):
-            return {self.value(key): self._content(item) for key, item in content.items()}
+            made = {self.value(key): self._content(item) for key, item in content.items()}
+            return next((key for key in made if isinstance(key, Placeholder)), made)
         return [self._content(item) for item in content] if isinstance(content, list) else content
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from lit_hydra_bridge.errors import ModelError, NoRecordError
@@ -68,13 +70,14 @@ def load_model(
             node = ModelNode(record, key, place)
             target = model_class or (None if finder.guarded else finder.find(node.target))
             checkpoint, hyper = _read(place, map_location, target, finder)
-            given = {**node.arguments_of(hyper, target), **overrides}
+            given = {**node.arguments_of(hyper, target, overrides), **overrides}
             _check_arguments(place, target, {**node.recorded, **given})
             model = node.build(given, finder, model_class, settings)
         else:
             target = model_class or _recorded_class(place, record, finder)
             checkpoint, hyper = _read(place, map_location, target, finder)
-            model = _called(place, target, hyper, overrides)
+            with _naming_config_keys(record, key):
+                model = _called(place, target, hyper, overrides)
         _check_is_model(place, model)
         _fill(model, checkpoint, strict, place)
     return model
@@ -151,6 +154,30 @@ def _migrated(checkpoint: dict[str, Any], target: Any) -> dict[str, Any]:
             migrated: dict[str, Any] = import_module(f"{package}.utilities.migration").migrate_checkpoint(checkpoint)[0]
             return migrated
     return checkpoint
+
+
+@contextmanager
+def _naming_config_keys(record: RunRecord | None, key: str | None) -> Iterator[None]:
+    """Where the class can't be called as it is, a config node may build the model: by a function, or a wrapper."""
+    try:
+        yield
+    except ModelError as error:
+        found = _built_nodes(record.config.resolved) if record is not None and key is None else []
+        if not found:
+            raise
+        listed = ", ".join(map(repr, found[:5])) + (", ..." if len(found) > 5 else "")
+        raise ModelError(
+            f"{error}; or, if a config node builds the model, name it: config_key= one of {listed}"
+        ) from error
+
+
+def _built_nodes(config: Any, path: str = "") -> list[str]:
+    """Return the dotted keys of the outermost nodes that have a `_target_`, below the whole config."""
+    if not isinstance(config, dict):
+        return []
+    if path and "_target_" in config:
+        return [path]
+    return [found for key, node in config.items() for found in _built_nodes(node, f"{path}.{key}".lstrip("."))]
 
 
 def _called(place: str, model_class: Any, hyper: Hyperparameters, overrides: dict[str, Any]) -> Any:

@@ -12,13 +12,14 @@ import functools
 import inspect
 import pathlib
 import re
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, Final
 
 from lit_hydra_bridge.errors import ModelError
-from lit_hydra_bridge.record.run_record import REDACTED
+from lit_hydra_bridge.record.run_record import REDACTED, TARGETS
 from lit_hydra_bridge.reload.config import as_omegaconf_content, config_of, select
 from lit_hydra_bridge.reload.model.hyperparameters import Hyperparameters, placeholder_in
-from lit_hydra_bridge.reload.weights import brief
+from lit_hydra_bridge.reload.weights import Placeholder, brief
 from lit_hydra_bridge.reload.yaml_text import bounded_resolving
 
 if TYPE_CHECKING:
@@ -48,25 +49,38 @@ class ModelNode:
         self.recorded = select(record.config.resolved, key)
         self._record, self._key, self._place = record, key, place
         self.name = f"{key!r} in the recorded config" if key else "the recorded config"
-        target = self.recorded.get("_target_") if isinstance(self.recorded, dict) else None
+        target = _target_of(self.recorded)
         if not isinstance(target, str):
             raise ModelError(f"{place}: {self.name} has no _target_, so no model is built of it")
         self.target: str = target
 
-    def arguments_of(self, hyper: Hyperparameters, target: Any) -> dict[str, Any]:
+    def arguments_of(self, hyper: Hyperparameters, target: Any, passed: Collection[str] = ()) -> dict[str, Any]:
         """Return the arguments that the task itself gave the model, beside the config or instead of its values.
 
         The checkpoint's hyperparameters tell them: they are what the class was called with.
+
+        Args:
+            hyper: the hyperparameters.
+            target: the class.
+            passed: names of arguments that are known anyway.
+
+        Raises:
+            ModelError: a mapping has keys of an Enum that is not imported, and the config has their names alone.
         """
         if hyper.name != "kwargs" or not isinstance(hyper.content, dict) or not isinstance(target, type):
             return {}
         names, takes_any = parameters_of(target)
+        for name, value in hyper.content.items():
+            recorded = self.recorded.get(name)
+            is_mapping = isinstance(recorded, dict) and _target_of(recorded) is None
+            if is_mapping and isinstance(value, Placeholder) and name not in passed:
+                raise self._no_value((str(name),), f"has keys of {value.stands_for}, which is not imported")
         return {
             name: value
             for name, value in hyper.content.items()
             if (takes_any or name in names)
             and placeholder_in(value) is None
-            and (name not in self.recorded or _was_another(self.recorded[name], value))
+            and (name not in self.recorded or _was_another(self.recorded[name], value) or _has_enum_keys(value))
         }
 
     def build(self, given: dict[str, Any], finder: ClassFinder, model_class: Any, settings: dict[str, Any]) -> Any:
@@ -91,6 +105,8 @@ class ModelNode:
             raise ModelError(f"{self._place}: {self.name} can't be built: {error}") from None
         if self.recorded.get("_partial_"):
             settings = {**settings, "_partial_": False}
+        if node.get("_zen_partial"):
+            node["_zen_partial"] = False
         for name in _NOT_BY_KEYWORD:
             if name in given:
                 node[name] = given[name]
@@ -108,14 +124,14 @@ class ModelNode:
 
         needed = {name: value for name, value in self.recorded.items() if name not in given}
         if model_class is not None:
-            needed.pop("_target_")
+            needed = {name: value for name, value in needed.items() if name not in TARGETS}
         here = {name: finder.name_here(name) for name in sorted(_targets(needed))}
         config = OmegaConf.create(_with_targets(self._content(), here), flags={"allow_objects": True})
         node = OmegaConf.select(config, self._key) if self._key else config
         if not isinstance(node, DictConfig):
             raise ModelError(f"{self._place}: {self.name} is no mapping in its text")
         if model_class is not None:
-            node["_target_"] = model_class
+            node["_target_"] = _without_zen(model_class, self.recorded.get("_zen_exclude"))
         return node
 
     def _content(self) -> Any:
@@ -164,6 +180,31 @@ class ModelNode:
         return ModelError(f"{self._place}: {key!r} {problem}; pass it: load_model(path, {path[0]}={argument})")
 
 
+def _target_of(node: Any) -> Any:
+    """Return the name of what is built of a node: hydra-zen's `_target_` only wraps it."""
+    return node.get("_zen_target", node.get("_target_")) if isinstance(node, dict) else None
+
+
+def _without_zen(model_class: Any, excluded: Any) -> Any:
+    """Return the class such that hydra-zen's own arguments, and those that it would leave out, don't reach it."""
+    if excluded is None:
+        return model_class
+
+    @functools.wraps(model_class, updated=())
+    def build(*args: Any, **kwargs: Any) -> Any:
+        kept = {name: kwargs[name] for name in kwargs if name not in excluded and not name.startswith("_zen_")}
+        return model_class(*args, **kept)
+
+    return build
+
+
+def _has_enum_keys(value: Any) -> bool:
+    """The config's text has the names of such keys alone."""
+    if not hasattr(value, "keys"):
+        return False
+    return any(isinstance(key, enum.Enum) or _has_enum_keys(value[key]) for key in value)
+
+
 def parameters_of(target: Any) -> tuple[dict[str, inspect.Parameter], bool]:
     """Return what a class or function takes by name, and whether it takes any name."""
     try:
@@ -199,9 +240,9 @@ def _is_leaf(value: Any) -> bool:
 
 
 def _targets(value: Any) -> set[str]:
-    """All `_target_`s in a plain config."""
+    """All targets in a plain config."""
     if isinstance(value, dict):
-        own = {target} if isinstance(target := value.get("_target_"), str) else set()
+        own = {target for name in TARGETS if isinstance(target := value.get(name), str)}
         return functools.reduce(set.union, map(_targets, value.values()), own)
     return functools.reduce(set.union, map(_targets, value), set()) if isinstance(value, list) else set()
 
@@ -209,7 +250,7 @@ def _targets(value: Any) -> set[str]:
 def _with_targets(value: Any, names: dict[str, str]) -> Any:
     if isinstance(value, dict):
         return {
-            key: names.get(item, item) if key == "_target_" and isinstance(item, str) else _with_targets(item, names)
+            key: names.get(item, item) if key in TARGETS and isinstance(item, str) else _with_targets(item, names)
             for key, item in value.items()
         }
     return [_with_targets(item, names) for item in value] if isinstance(value, list) else value

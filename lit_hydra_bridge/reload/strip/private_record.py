@@ -91,11 +91,12 @@ def _composed(record: RunRecord, scrub: _Scrubber) -> str:
     """Change the YAML leaf by leaf: in its text, a path may be quoted, escaped or on two lines."""
     from omegaconf import OmegaConf
 
+    from lit_hydra_bridge.hydra_text import yaml_text
     from lit_hydra_bridge.reload.config import config_of
 
     before = OmegaConf.to_container(config_of(record, False), resolve=False)
     after = scrub.value(before)
-    return record.config.composed if after == before else OmegaConf.to_yaml(OmegaConf.create(after))
+    return record.config.composed if after == before else yaml_text(after)
 
 
 class _Scrubber:

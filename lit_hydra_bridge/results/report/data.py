@@ -25,11 +25,6 @@ RETURNED: Final = "return value"
 """What the task returned, as a metric."""
 _OTHER_NAMES: Final = ("value", "return_value")
 _MOST_NOTES: Final = 200
-# Of names alone: whoever knows better turns it round on the page, or says --mode.
-_HIGHER_IS_BETTER: Final = re.compile(
-    r"(^|[^a-z])(acc|accuracy|auc|auroc|auprc|f1|fbeta|precision|recall|score|map|ap|dice|iou|miou|psnr|ssim|bleu|rouge"
-    r"|r2|reward|return|ndcg|mrr|throughput|correct)([^a-z]|$)"
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,14 +69,14 @@ def page_data(results: SweepResults, choice: Choice, tell: Callable[[str], None]
     lanes, commands = timeline(results.rows, now), Commands(results, redactor)
     sweep = _Sweep(results, names, curves, configs, lanes, redactor, commands)
     metric = _first_metric(results, names, choice.metric)
-    modes = [mode_of(results, name) for name in names]
+    modes = [results.mode_of(None if name == RETURNED else name) for name in names]
     return {
         "sweep": _head(sweep) | {"created": now, "version": __version__},
         "time": _times(sweep),
         "keys": results.override_keys,
         "metrics": [{"name": name, "mode": mode} for name, mode in zip(names, modes, strict=True)],
         "metric": metric,
-        "mode": choice.mode or (modes[metric] if metric >= 0 else "min"),
+        "mode": choice.mode or (modes[metric] if metric >= 0 else None),
         "lanes": sweep.timeline.lanes,
         "jobs": [_job(sweep, at, row) for at, row in enumerate(results.rows)],
         "configs": {"keys": configs.keys, "texts": configs.texts, "jobs": configs.of_jobs},
@@ -96,12 +91,6 @@ def _notes(notes: list[str], redactor: Redactor) -> list[str]:
     return once if more <= 0 else [*once[:_MOST_NOTES], f"and {more} more of this kind"]
 
 
-def mode_of(results: SweepResults, name: str) -> str:
-    """Return at which end a metric is best: as the sweep says, else as its name suggests."""
-    said = results.mode_of(None if name == RETURNED else name)
-    return said or ("max" if _HIGHER_IS_BETTER.search(name.lower()) else "min")
-
-
 def _first_metric(results: SweepResults, names: list[str], asked: str | None) -> int:
     """Return the place of the metric to begin with; -1 where there is none."""
     if asked is not None:
@@ -114,8 +103,8 @@ def _first_metric(results: SweepResults, names: list[str], asked: str | None) ->
 
 
 def _monitored(results: SweepResults) -> list[str]:
-    """Return what the jobs' ModelCheckpoints are best at; that of most jobs first."""
-    return [name for name, _ in Counter(str(row.checkpoints.get("monitor")) for row in results.rows).most_common()]
+    """Return what the jobs' callbacks monitor; that of most jobs first."""
+    return [name for name, _ in Counter(name for row in results.rows for name in row.monitors).most_common()]
 
 
 def _head(sweep: _Sweep) -> dict[str, Any]:

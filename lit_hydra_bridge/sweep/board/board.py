@@ -86,7 +86,7 @@ def make_board(progress: str) -> Board:
     return PlainBoard()
 
 
-def print_summary(rows: Sequence[EndedRow], *, best: int | None, direction: str, limit: int = 20) -> None:
+def print_summary(rows: Sequence[EndedRow], *, best: int | None, direction: str | None, limit: int = 20) -> None:
     """Print the table of a sweep that has ended to the standard output."""
     from lit_hydra_bridge.sweep.board.summary import summary_view
 

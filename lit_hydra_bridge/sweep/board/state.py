@@ -43,14 +43,18 @@ class EndedRow:
     folder: str = ""
     checkpoint: str | None = None
     """The best one, else the last."""
-    checkpoint_monitor: str | None = None
-    """The metric that the best one is best at."""
-    checkpoint_mode: str | None = None
-    """min or max."""
-    checkpoint_score: float | None = None
     metrics: dict[str, float] = field(default_factory=dict)
+    monitors: dict[str, str] = field(default_factory=dict)
+    """What callbacks monitor: `min` or `max`, the end at which each metric is best."""
     skipped: bool = False
     """It had completed in an earlier launch, and was not run again."""
+
+    @property
+    def value(self) -> float | None:
+        """What the task returned, if it completed and that is a number."""
+        value = self.return_value
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        return value if is_number and self.outcome is Outcome.COMPLETED else None
 
 
 @dataclass(frozen=True, kw_only=True)

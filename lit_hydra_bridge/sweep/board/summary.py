@@ -8,21 +8,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from lit_hydra_bridge.sweep.board.grid import Line, Lines, TextColumn, overrides_column, table
+from lit_hydra_bridge.sweep.board.grid import Line, Lines, TextColumn, fit, overrides_column, table
 from lit_hydra_bridge.sweep.board.lines import duration, inert, number_text, times, value_text
 from lit_hydra_bridge.sweep.board.state import EndedRow
 from lit_hydra_bridge.sweep.job import Outcome
+from lit_hydra_bridge.sweep.ranking import MODES, UNDECIDED, WORDS, is_undecided
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
 _MOST_METRICS: Final = 3
 _STYLES: Final = {Outcome.COMPLETED: "green", Outcome.INTERRUPTED: "yellow"}
-_WORDS: Final = {"minimize": "lowest", "maximize": "highest"}
 
 
 def summary_view(
-    rows: Sequence[EndedRow], *, width: int, best: int | None, direction: str, limit: int = 20
+    rows: Sequence[EndedRow], *, width: int, best: int | None, direction: str | None, limit: int = 20
 ) -> RenderableType:
     """Return the table of a sweep that has ended.
 
@@ -32,7 +32,7 @@ def summary_view(
         rows: sorted, the best first.
         width: of the terminal.
         best: the number of the best job.
-        direction: `minimize` or `maximize`.
+        direction: `minimize` or `maximize`; None where nothing says.
         limit: how many completed jobs to show at most, and how many others.
     """
     shown, failed = _shown(rows, best, limit)
@@ -44,6 +44,8 @@ def summary_view(
     for row in rows:
         if row.number == best:
             lines += [[], *_best(row, direction)]
+    if is_undecided(rows, direction):
+        lines += [[], fit([(UNDECIDED, "dim")], width, pad=False)]
     lines += [[]] if failed else []
     for row in failed:
         lines += _failed(row)
@@ -103,9 +105,9 @@ def _metric_names(rows: Sequence[EndedRow]) -> list[str]:
     return [name for name, _ in Counter(name for row in rows for name in row.metrics).most_common(_MOST_METRICS)]
 
 
-def _best(row: EndedRow, direction: str) -> list[Line]:
+def _best(row: EndedRow, direction: str | None) -> list[Line]:
     value = value_text(row.return_value)
-    why = f" ({_WORDS.get(direction, 'best')} value {inert(value)})" if value else ""
+    why = f" ({WORDS[MODES[direction]]} value {inert(value)})" if value and direction else ""
     lines: list[Line] = [[("best: ", "bold green"), (f"job {row.number}", "bold"), (why, "")]]
     return [*lines, [(f"  {inert(row.checkpoint)}", "cyan")]] if row.checkpoint else lines
 

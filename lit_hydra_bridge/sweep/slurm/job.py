@@ -170,9 +170,7 @@ class SlurmJob:
         outcome, reason = self._outcome(attempt)
         ended = replace(attempt, outcome=outcome, reason=reason, ended=attempt.ended or now)
         state = replace(written, attempts=(*written.attempts[:-1], ended))
-        if progress := self.progress:
-            state = replace(state, metrics=progress.metrics, checkpoints=progress.checkpoints)
-        return state
+        return state.with_progress(self.progress)
 
     def _outcome(self, attempt: Attempt) -> tuple[Outcome, str]:
         has_begun = attempt.pid is not None

@@ -9,12 +9,13 @@ import os
 import pickle
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from lit_hydra_bridge.sweep import fresh, job_environment, machine, worker
-from lit_hydra_bridge.sweep.checkpoints import continue_from, newest_checkpoint
+from lit_hydra_bridge.sweep.checkpoints import continue_from, newest_checkpoint, to_go_on_from
 from lit_hydra_bridge.sweep.folder import JobFolder
 from lit_hydra_bridge.sweep.frozen_config import as_rank
 from lit_hydra_bridge.sweep.job import Attempt, JobState, Outcome, Slot
@@ -95,7 +96,7 @@ def _begun(spec: worker.JobSpec) -> worker.JobSpec:
     earlier = again or spec.state.attempts[:-1]
     if not earlier:  # what lies there is of another job
         hpc_checkpoint.remove(folder)
-    elif saved := _saved(folder, bool(again)):
+    elif saved := _saved(folder, earlier, is_again=bool(again)):
         requeue.trust(saved)
         attempt = replace(attempt, resumed_from=str(saved))
     state = replace(spec.state, attempts=(*earlier, attempt))
@@ -105,13 +106,13 @@ def _begun(spec: worker.JobSpec) -> worker.JobSpec:
     )
 
 
-def _saved(folder: Path, is_again: bool) -> Path | None:
+def _saved(folder: Path, attempts: Sequence[Attempt], *, is_again: bool) -> Path | None:
     """Return the checkpoint that Lightning goes on from by itself, or that the config's `ckpt_path` is to name."""
     newest, saved = newest_checkpoint(folder), hpc_checkpoint.saved_in(folder)
     if saved is not None and (is_again or saved == newest):
         return saved
     hpc_checkpoint.remove(folder)  # the job has gone on since, in an attempt that did not save at its end
-    return newest if is_again else None
+    return to_go_on_from(folder, attempts) if is_again else None
 
 
 def _attempts_at_this(spec: worker.JobSpec, id: str) -> tuple[Attempt, ...]:

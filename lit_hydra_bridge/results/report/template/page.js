@@ -29,7 +29,7 @@ function drawSummary(section) {
 function bestTile() {
   const best = bestJob();
   if (best === null) {
-    return tile("main", "Best job", make("p", { class: "under" }, chosen.metric < 0 ? "No job has a metric yet." : `No job has a finite ${metricName()}.`));
+    return tile("main", "Best job", make("p", { class: "under" }, whyNoBest()));
   }
   const open = make("button", { type: "button", class: "quiet", click: () => openJob(best) }, `Open ${jobName(best)}`);
   const end = chosen.mode === "max" ? "highest" : "lowest";
@@ -39,6 +39,12 @@ function bestTile() {
       make("p", { class: "big" }, numberText(valueOf(best), 5), make("small", {}, `${end} ${metricName()}`)), open),
     make("div", { class: "chips" }, ...chips),
     best.checkpoint ? copyable(best.checkpoint, "the best checkpoint's path") : make("p", { class: "under" }, "It has no checkpoint."));
+}
+
+function whyNoBest() {
+  if (chosen.metric < 0) return "No job has a metric yet.";
+  if (!JOBS.some(hasValue)) return `No job has a finite ${metricName()}.`;
+  return `Nothing says whether a low or a high ${metricName()} is good. Choose "lowest" or "highest" below.`;
 }
 
 function jobsTile() {

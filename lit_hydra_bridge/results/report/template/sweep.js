@@ -7,7 +7,7 @@ const JOBS = DATA.jobs.map((job, index) => ({ ...job, index, metrics: job.metric
 
 const chosen = {
   metric: DATA.metric, // index in METRICS; -1: there is none
-  mode: DATA.mode,
+  mode: DATA.mode, // min or max; null: nothing says which end is best
   filter: "",
   brushed: null, // a Set of indices of jobs, from the parallel coordinates
   job: null, // index of the job that is open
@@ -22,6 +22,7 @@ const compareValues = (a, b) => (chosen.mode === "max" ? b - a : a - b);
 
 function bestJob(jobs = JOBS) {
   let best = null;
+  if (chosen.mode === null) return best;
   for (const job of jobs) {
     if (hasValue(job) && (best === null || compareValues(valueOf(job), valueOf(best)) < 0)) best = job;
   }

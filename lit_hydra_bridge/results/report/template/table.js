@@ -70,7 +70,7 @@ function sorted(jobs) {
 // At first the best are on top.
 function sortByMetric() {
   table.sort = chosen.metric < 0 ? "job" : `metric ${chosen.metric}`;
-  table.up = chosen.metric < 0 || chosen.mode === "min";
+  table.up = chosen.metric < 0 || chosen.mode !== "max";
   table.page = 0;
   table.hidden.delete(table.sort);
 }
