@@ -75,6 +75,8 @@ class JobRow:
     """`best`, `last`: paths; `monitor`, `mode`, `score`: what the best one is best at."""
     reason: str = ""
     """Why it did not complete, in one line."""
+    differs: str = ""
+    """What has changed since it was run, by the sweep's last launch, which has kept it: `config`, `code`, or both."""
 
     def number_of(self, metric: str | None) -> float | None:
         """Return a metric's value, or with None what the task returned, if it is a number."""

@@ -57,7 +57,7 @@ class SweepResults:
         return dict(Counter(row.outcome for row in self.rows))
 
     def best(self, metric: str | None = None, mode: str | None = None) -> JobRow:
-        """Return the best job.
+        """Return the best job; one whose config has changed since does not count.
 
         Args:
             metric: by which one; None: what the task returned.
@@ -76,7 +76,7 @@ class SweepResults:
             )
         if mode not in MODES:
             raise ResultsError(f"mode={mode!r}: expected 'min' or 'max'")
-        found = [(number, row) for row in self.rows if _is_number(number := row.number_of(metric))]
+        found = [(number, row) for row in self.rows if _counts(row) and _is_number(number := row.number_of(metric))]
         if not found:
             there = ", ".join(self.metric_names) or "none"
             raise ResultsError(f"{self.folder}: no job has {what}; metrics that there are: {there}")
@@ -134,6 +134,11 @@ def _is_about(row: JobRow, metric: str | None) -> bool:
     return row.value is not None and any(
         isinstance(value, int | float) and math.isclose(value, row.value, rel_tol=1e-5) for value in candidates
     )
+
+
+def _counts(row: JobRow) -> bool:
+    """Tell whether a job may be the best: not if it was made with another config than the others."""
+    return "config" not in row.differs
 
 
 def _is_number(value: float | None) -> bool:

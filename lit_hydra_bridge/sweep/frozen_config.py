@@ -57,11 +57,11 @@ def _resolver_nodes(config: Any, omegaconf: Any) -> Iterator[tuple[Any, Any, str
             continue
         if omegaconf.is_config(node) and not node._is_interpolation():
             yield from _resolver_nodes(node, omegaconf)
-        elif node is not None and node._is_interpolation() and _calls_resolver(str(node._value())):
+        elif node is not None and node._is_interpolation() and calls_resolver(str(node._value())):
             yield config, key, str(node._value())
 
 
-def _calls_resolver(text: str) -> bool:
+def calls_resolver(text: str) -> bool:
     calls = [part for part in text.split("${")[1:] if ":" in part.partition("}")[0]]
     return any(not part.lstrip().startswith(_OWN_OF_HYDRA) for part in calls)
 
@@ -89,6 +89,7 @@ def write_frozen_config(path: str, config: Any) -> None:
         return
     try:
         beside = Path(f"{path}.{os.getpid()}.tmp")
+        beside.parent.mkdir(exist_ok=True)  # somebody may have removed it
         beside.write_bytes(dumps(config))
         beside.replace(path)
     except Exception as error:

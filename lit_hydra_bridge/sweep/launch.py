@@ -26,9 +26,13 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from lit_hydra_bridge.errors import SweepFolderError
+from lit_hydra_bridge.hydra_text import quoted
 from lit_hydra_bridge.sweep.board.board import make_board, print_summary
-from lit_hydra_bridge.sweep.command import program_name, sweep_command
+from lit_hydra_bridge.sweep.changes import listed
+from lit_hydra_bridge.sweep.code import Code
+from lit_hydra_bridge.sweep.command import own_dir, program_name, start_folder, sweep_command
 from lit_hydra_bridge.sweep.compose import FrozenConfigs
+from lit_hydra_bridge.sweep.earlier import Job, another_in_multirun_yaml, id_of_jobs
 from lit_hydra_bridge.sweep.folder import JobFolder, SweepFolder, SweepIdentity
 from lit_hydra_bridge.sweep.job import JobState, Outcome
 from lit_hydra_bridge.sweep.plan import Planner
@@ -50,10 +54,6 @@ def plain_settings(given: dict[str, Any]) -> dict[str, Any]:
     setup_globals()
     plain: Any = OmegaConf.to_container(OmegaConf.create(given), resolve=True)
     return dict(plain)
-
-
-Job = tuple[int, tuple[str, ...]]
-"""Its number and its overrides."""
 
 
 class EndedBatch(Protocol):
@@ -94,6 +94,8 @@ class Sweep:
         self._summarised = 0
         self._results_writer = write_results if settings.results_csv else None
         self._is_open = False
+        self._adopted: str | None = None
+        self._has_own_dirs = False
         # What has been imported stays: to look for garbage in it takes a tenth of a second, and that several times
         # while configs are composed; and what is not written to, jobs that are forks share.
         gc.freeze()
@@ -107,8 +109,26 @@ class Sweep:
         Raises:
             SweepFolderError: it is another sweep's, or can't be written to.
         """
+        if self._folder.read_identity() is None:
+            self._adopt()
         self._checked_identity()
         self._folder.prepare()
+
+    def _adopt(self) -> None:
+        """What is ours in the folder may have been removed, and its jobs' files are enough to go on with.
+
+        Raises:
+            SweepFolderError: they are another sweep's.
+        """
+        self._adopted = id_of_jobs(self._folder)
+        if self._adopted is None:
+            return
+        if why := another_in_multirun_yaml(self._folder.path, self._master):
+            raise SweepFolderError(_another(self._folder.path, why))
+        log.warning(
+            f"{self._folder.identity_file} is gone. Jobs are found by their job.json in {self._folder.path}; those in "
+            "other folders are not, and what code they ran with is not known."
+        )
 
     def launch(self, job_overrides: Sequence[Sequence[str]], first: int) -> list[Any]:
         """Run a batch of jobs; return Hydra's JobReturn of each.
@@ -124,7 +144,7 @@ class Sweep:
         except BaseException:
             self.close(all_is_well=False)
             raise
-        return [self._job_return(batch, number, overrides) for number, overrides in jobs]
+        return [self._job_return(batch, number, tuple(overrides)) for number, overrides in batch.jobs]
 
     def close(self, *, all_is_well: bool = True) -> None:
         """Let go of the sweep's folder and of all processes.
@@ -182,19 +202,35 @@ class Sweep:
     def _identified(self) -> tuple[Planner, Shown]:
         ours, is_there = self._checked_identity()
         self._folder.write_identity(ours)
+        code = Code(self._program.task_function)
         planner = Planner(
             self._configs,
             self._master,
             self._folder,
             ours.id,
+            code,
             device_count=self._device_count(),
-            resume=bool(self._settings.resume),
+            resume=self._settings.resume,
+            tell_of_own_dirs=self._note_own_dirs,
         )
+        self._write_code(code)
         if is_there:
             self._folder.remove_frozen_configs()
             for problem in planner.read_folder():
                 log.warning(problem)
         return planner, self._shown or self._new_shown()
+
+    def _write_code(self, code: Code) -> None:
+        try:
+            code.write(self._folder)
+        except OSError as error:  # a later launch can then not name the files that have changed
+            log.warning(f"{self._folder.own}: it can't be written to ({error.strerror or error})")
+
+    def _note_own_dirs(self) -> None:
+        """A job's folder depends on its config, and going on with the sweep must not put them all into one."""
+        if not self._has_own_dirs:
+            self._has_own_dirs = True
+            self._folder.write_identity(self._checked_identity()[0])
 
     def _new_shown(self) -> Shown:
         given = [str(text) for text in self._master.hydra.overrides.task]
@@ -203,24 +239,24 @@ class Sweep:
     def _checked_identity(self) -> tuple[SweepIdentity, bool]:
         """Return which sweep this is, and whether it has been in the folder before."""
         there = self._folder.read_identity()
-        hydra = self._master.hydra
+        hydra, place = self._master.hydra, str(self._folder.path)
+        self._has_own_dirs = self._has_own_dirs or bool(there and there.folder)
+        sweep_dir = own_dir(self._master) if self._has_own_dirs else quoted(place)
         ours = SweepIdentity(
-            id=there.id if there else uuid.uuid4().hex,
+            id=there.id if there else self._adopted or uuid.uuid4().hex,
             created=there.created if there else time.time(),
             program=program_name(),
             task=self._program.name,
             config_name=hydra.job.config_name,
             overrides=tuple(hydra.overrides.task),
-            command=tuple(sweep_command(self._folder.path)),
-            cwd=str(hydra.runtime.cwd),
+            command=tuple(sweep_command(sweep_dir, self._master)),
+            cwd=start_folder(str(hydra.runtime.cwd)),
+            folder=place if self._has_own_dirs else "",
             settings={name: value for name, value in asdict(self._settings).items() if name != "_target_"},
         )
         if there is not None and (why := there.same_sweep(ours)):
-            raise SweepFolderError(
-                f"hydra.sweep.dir={self._folder.path} is the folder of another sweep: {why}; "
-                "choose another hydra.sweep.dir"
-            )
-        return ours, there is not None
+            raise SweepFolderError(_another(self._folder.path, why))
+        return ours, there is not None or self._adopted is not None
 
     def _at_exit(self) -> None:
         """A sweeper with several batches does not say which is the last."""
@@ -241,13 +277,28 @@ class Sweep:
 
     def _summarise(self) -> None:
         shown = self._shown
-        if shown is None or len(shown.rows) == self._summarised:
+        if shown is None or self._planner is None or len(shown.rows) == self._summarised:
             return
         self._summarised = len(shown.rows)
+        earlier = [shown.earlier_row(job) for job in self._planner.not_in_this_launch()]
+        self._say_what_is_lost(shown)
+        self._folder.restore()
         if self._settings.progress != "none":
-            rows, best, direction = ranked(shown.rows, self._master)
+            rows, best, direction = ranked([*shown.rows, *earlier], self._master)
             print_summary(rows, best=best, direction=direction)
         self._write_results()
+
+    def _say_what_is_lost(self, shown: Shown) -> None:
+        """Somebody may have removed folders while the sweep was running."""
+        lost = [row for row in shown.rows if row.folder and not os.path.exists(row.log)]
+        if not lost:
+            return
+        gone = [row for row in lost if not JobFolder(Path(row.folder)).state_file.exists()]
+        results = f" The results of {listed([str(row.number) for row in gone])} are lost as well." if gone else ""
+        log.warning(
+            f"Removed while the sweep was running: the logs and other files of jobs "
+            f"{listed([str(row.number) for row in lost])}.{results}"
+        )
 
     def _write_results(self) -> None:
         """The jobs are done, and have their own files: a table that can't be written is no failure."""
@@ -270,3 +321,7 @@ class Sweep:
             log=str(folder.log) if folder else "",
             fallback=_NOT_RUN,
         )
+
+
+def _another(folder: Path, why: str) -> str:
+    return f"hydra.sweep.dir={folder} is the folder of another sweep: {why}; choose another hydra.sweep.dir"

@@ -20,7 +20,7 @@ def ranked(rows: Sequence[EndedRow], master: Any) -> tuple[list[EndedRow], int |
 
     def key(row: EndedRow) -> tuple[int, float, int]:
         value = row.return_value
-        is_number = _is_number(value) and row.outcome is Outcome.COMPLETED
+        is_number = _is_number(value) and row.outcome is Outcome.COMPLETED and "config" not in row.differs
         return (0 if is_number else 1, sign * float(value) if is_number else 0.0, row.number)
 
     ordered = sorted(rows, key=key)

@@ -51,6 +51,8 @@ class EndedRow:
     metrics: dict[str, float] = field(default_factory=dict)
     skipped: bool = False
     """It had completed in an earlier launch, and was not run again."""
+    differs: str = ""
+    """What has changed since it was run: `config`, `code`, or both."""
 
 
 @dataclass(frozen=True, kw_only=True)
