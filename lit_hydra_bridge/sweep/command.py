@@ -102,11 +102,23 @@ def sweep_command(sweep_dir: str, master: Any) -> list[str]:
 
 def _has_given(overrides: list[str], master: Any) -> bool:
     """Tell whether the sweep's overrides are those of the command line; Hydra adds its mode."""
-    known = [str(text) for text in (*master.hydra.overrides.hydra, *master.hydra.overrides.task)]
-    mode = "hydra.mode="
-    return sorted(text for text in known if not text.startswith(mode)) == sorted(
-        text for text in overrides if not text.startswith(mode)
-    )
+    known = (*given_overrides(master, "hydra"), *given_overrides(master, "task"))
+    ours, its = ([text for text in texts if not text.startswith("hydra.mode=")] for texts in (known, overrides))
+    return sorted(ours) == sorted(its)
+
+
+def given_overrides(master: Any, kind: str) -> tuple[str, ...]:
+    """Return the overrides that a config was composed with, as they were given.
+
+    Args:
+        master: the config.
+        kind: `task` or `hydra`.
+    """
+    from omegaconf import OmegaConf
+
+    # Read one by one, they would have their interpolations resolved.
+    given: Any = OmegaConf.to_container(master.hydra.overrides[kind], resolve=False)
+    return tuple(str(text) for text in given)
 
 
 def own_dir(master: Any) -> str:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from lit_hydra_bridge.errors import SweepFolderError
+from lit_hydra_bridge.sweep.command import given_overrides
 from lit_hydra_bridge.sweep.folder import JobFolder, SweepFolder
 from lit_hydra_bridge.sweep.job import JobState, Outcome
 from lit_hydra_bridge.sweep.sameness import job_key
@@ -155,12 +156,13 @@ def another_in_multirun_yaml(folder: Path, master: Any) -> str | None:
     from omegaconf import OmegaConf
 
     try:
-        saved, now = OmegaConf.load(folder / "multirun.yaml").hydra, master.hydra
-        given, its = list(saved.overrides.task), list(now.overrides.task)
+        saved = OmegaConf.load(folder / "multirun.yaml")
+        given, its = given_overrides(saved, "task"), given_overrides(master, "task")
         if job_key(given) != job_key(its):
             return f"it has the overrides {' '.join(given)!r}, and this one {' '.join(its)!r}"
-        if (saved.job.name, saved.job.config_name) != (now.job.name, now.job.config_name):
-            return f"it has the program {saved.job.name!r} and the config {saved.job.config_name!r}"
+        job = saved.hydra.job
+        if (job.name, job.config_name) != (master.hydra.job.name, master.hydra.job.config_name):
+            return f"it has the program {job.name!r} and the config {job.config_name!r}"
     except Exception:  # not there, or damaged
         return None
     return None

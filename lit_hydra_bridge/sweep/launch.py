@@ -30,7 +30,7 @@ from lit_hydra_bridge.hydra_text import quoted
 from lit_hydra_bridge.sweep.board.board import make_board, print_summary
 from lit_hydra_bridge.sweep.changes import listed
 from lit_hydra_bridge.sweep.code import Code
-from lit_hydra_bridge.sweep.command import own_dir, program_name, start_folder, sweep_command
+from lit_hydra_bridge.sweep.command import given_overrides, own_dir, program_name, start_folder, sweep_command
 from lit_hydra_bridge.sweep.compose import FrozenConfigs
 from lit_hydra_bridge.sweep.earlier import Job, another_in_multirun_yaml, id_of_jobs
 from lit_hydra_bridge.sweep.folder import JobFolder, SweepFolder, SweepIdentity
@@ -248,7 +248,7 @@ class Sweep:
             program=program_name(),
             task=self._program.name,
             config_name=hydra.job.config_name,
-            overrides=tuple(hydra.overrides.task),
+            overrides=given_overrides(self._master, "task"),
             command=tuple(sweep_command(sweep_dir, self._master)),
             cwd=start_folder(str(hydra.runtime.cwd)),
             folder=place if self._has_own_dirs else "",

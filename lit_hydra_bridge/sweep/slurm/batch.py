@@ -136,8 +136,8 @@ class SlurmBatch:
                 self.folder.note([IndexedJob(number=number, overrides=overrides, folder=place, differs=CONFIG)])
         if changed := sorted(self.shown.differs.keys() & self._alive.keys()):
             self.shown.say(
-                f"The config has changed since jobs {listed([str(each) for each in changed])} were submitted. They keep "
-                f"the old one; to submit them anew, cancel them first: lit-hydra resume {self.folder.path} --cancel"
+                f"The config has changed since jobs {listed([str(each) for each in changed])} were submitted. They "
+                f"keep the old one; to submit them anew, cancel them: lit-hydra resume {self.folder.path} --cancel"
             )
 
     # --- submit -------------------------------------------------------------------------------------------
