@@ -151,9 +151,9 @@ def start_folder(here: str) -> str:
         root = os.path.abspath(os.path.join(file, *[os.pardir] * (spec.name.count(".") + 1)))
         return root if sys.path[:1] == [root] else here
     script = os.path.normpath(sys.argv[0])
-    stripped = file.removesuffix(os.sep + script)
-    for folder in (here, os.environ.get("PWD", ""), stripped):
-        with contextlib.suppress(OSError):
-            if os.path.samefile(os.path.join(folder, script), file):
-                return folder
+    if not os.path.isabs(script):
+        for folder in (os.environ.get("PWD", ""), here, file.removesuffix(os.sep + script)):
+            with contextlib.suppress(OSError):
+                if os.path.samefile(os.path.join(folder, script), file):
+                    return folder
     return here
