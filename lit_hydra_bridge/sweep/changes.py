@@ -71,13 +71,13 @@ class Changes:
 
     def _say_run_again(self, jobs: Sequence[EarlierJob]) -> None:
         if jobs:
-            log.warning(f"hydra.launcher.resume=false: {_named(jobs)} had been completed. {_kept_beside(jobs)}")
+            log.warning(f"hydra.launcher.resume=false: {_of(jobs)} had been completed. {_kept_beside(jobs)}")
 
     def _say_config(self, jobs: Sequence[EarlierJob]) -> None:
         for is_named, is_completed in ((True, True), (True, False), (False, True)):
             some = [job for job in jobs if (job.is_named, job.is_completed) == (is_named, is_completed)]
             for what, group in self._by_changes(some).items():
-                log.warning(f"The config has changed since {_named(group)} ran: {what}. {self._consequence(group)}")
+                log.warning(f"The config has changed since {_of(group)} ran: {what}. {self._consequence(group)}")
 
     def _consequence(self, jobs: Sequence[EarlierJob]) -> str:
         if not jobs[0].is_completed:
@@ -112,7 +112,7 @@ class Changes:
         found = [self._code.changed_since(self._folder, job.state.code if job.state else None) for job in jobs]
         files = sorted({name for names in found for name in names or ["unknown files"]})
         log.warning(
-            f"The code has changed since {_named(jobs)} ran: {listed(files)}. The results are kept, and tables mark "
+            f"The code has changed since {_of(jobs)} ran: {listed(files)}. The results are kept, and tables mark "
             "them; hydra.launcher.resume=false runs the jobs again."
         )
 
@@ -121,8 +121,13 @@ def _indexed(job: EarlierJob) -> IndexedJob:
     return IndexedJob(number=job.number, overrides=job.overrides, folder=str(job.folder.path), differs=job.differs)
 
 
-def _named(jobs: Sequence[EarlierJob]) -> str:
-    return f"job{'s' if len(jobs) > 1 else ''} {listed([str(job.number) for job in jobs])}"
+def _of(jobs: Sequence[EarlierJob]) -> str:
+    return named([job.number for job in jobs])
+
+
+def named(numbers: Sequence[int]) -> str:
+    """Return `job 3`, or `jobs 1, 2, 3`."""
+    return f"job{'s' if len(numbers) > 1 else ''} {listed([str(number) for number in numbers])}"
 
 
 def listed(names: Sequence[str], sep: str = ", ") -> str:

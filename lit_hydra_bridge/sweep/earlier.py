@@ -138,6 +138,8 @@ def _first(jobs: Iterable[EarlierJob]) -> EarlierJob | None:
 
 def id_of_jobs(folder: SweepFolder) -> str | None:
     """Return a sweep's id by its jobs' files, for when our own is gone; None where there are none."""
+    if not (folder.path / "multirun.yaml").exists() and not any(folder.path.glob("*/job.json")):
+        return None  # it may be any folder, and large
     ids: Counter[str] = Counter()
     for job in folder.job_folders():
         with suppress(SweepFolderError):

@@ -28,7 +28,7 @@ from typing import Any, Final, Protocol
 from lit_hydra_bridge.errors import SweepFolderError
 from lit_hydra_bridge.hydra_text import quoted
 from lit_hydra_bridge.sweep.board.board import make_board, print_summary
-from lit_hydra_bridge.sweep.changes import listed
+from lit_hydra_bridge.sweep.changes import named
 from lit_hydra_bridge.sweep.code import Code
 from lit_hydra_bridge.sweep.command import given_overrides, own_dir, program_name, start_folder, sweep_command
 from lit_hydra_bridge.sweep.compose import FrozenConfigs
@@ -290,15 +290,15 @@ class Sweep:
 
     def _say_what_is_lost(self, shown: Shown) -> None:
         """Somebody may have removed folders while the sweep was running."""
-        lost = [row for row in shown.rows if row.folder and not os.path.exists(row.log)]
-        if not lost:
-            return
-        gone = [row for row in lost if not JobFolder(Path(row.folder)).state_file.exists()]
-        results = f" The results of {listed([str(row.number) for row in gone])} are lost as well." if gone else ""
-        log.warning(
-            f"Removed while the sweep was running: the logs and other files of jobs "
-            f"{listed([str(row.number) for row in lost])}.{results}"
-        )
+        gone, lost = [], []
+        for row in shown.rows:
+            if row.folder and not JobFolder(Path(row.folder)).state_file.exists():
+                gone.append(row.number)
+            if row.number in gone or (row.log and not row.skipped and not os.path.exists(row.log)):
+                lost.append(row.number)
+        if lost:
+            results = f" The results of {named(gone)} are lost as well." if gone else ""
+            log.warning(f"Removed while the sweep was running: the log and other files of {named(lost)}.{results}")
 
     def _write_results(self) -> None:
         """The jobs are done, and have their own files: a table that can't be written is no failure."""

@@ -21,7 +21,7 @@ from typing import Final
 
 from lit_hydra_bridge.errors import SweepError
 from lit_hydra_bridge.sweep.batch import RETRIED
-from lit_hydra_bridge.sweep.changes import CONFIG, listed
+from lit_hydra_bridge.sweep.changes import CONFIG, named
 from lit_hydra_bridge.sweep.folder import JobFolder, SweepFolder
 from lit_hydra_bridge.sweep.fresh import pack_job
 from lit_hydra_bridge.sweep.frozen_config import pin_random_nodes
@@ -136,8 +136,8 @@ class SlurmBatch:
                 self.folder.note([IndexedJob(number=number, overrides=overrides, folder=place, differs=CONFIG)])
         if changed := sorted(self.shown.differs.keys() & self._alive.keys()):
             self.shown.say(
-                f"The config has changed since jobs {listed([str(each) for each in changed])} were submitted. They "
-                f"keep the old one; to submit them anew, cancel them: lit-hydra resume {self.folder.path} --cancel"
+                f"The config has changed since {named(changed)} began to wait at Slurm. They keep "
+                f" the old one; to submit them anew, cancel them: lit-hydra resume {self.folder.path} --cancel"
             )
 
     # --- submit -------------------------------------------------------------------------------------------
