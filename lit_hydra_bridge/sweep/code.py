@@ -60,6 +60,7 @@ class Code:
 
         Files that have come since are no change: what uses them has changed itself.
         """
+        earlier = earlier if earlier is None else str(earlier)  # job.json may hold anything
         if earlier not in self._changed:
             self._changed[earlier] = self._compared(_kept(folder, str(earlier))) if earlier != self.id else []
         return self._changed[earlier]

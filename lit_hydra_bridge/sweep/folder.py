@@ -191,11 +191,10 @@ class SweepFolder:
     def note(self, jobs: Iterable[IndexedJob]) -> None:
         """Add jobs to the sweep's index."""
         new = {job.folder: job for job in jobs}
-        if not new:
-            return
         try:
-            self.restore()
-            add_to_index(self.path, new.values())
+            if new:
+                self.restore()
+                add_to_index(self.path, new.values())
         except OSError as error:  # jobs below the sweep's folder are found without it
             log.warning(f"{self.own}: it can't be written to ({error.strerror or error})")
         self._index |= new

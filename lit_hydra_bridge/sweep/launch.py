@@ -21,6 +21,7 @@ import time
 import uuid
 import weakref
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -228,9 +229,13 @@ class Sweep:
 
     def _note_own_dirs(self) -> None:
         """A job's folder depends on its config, and going on with the sweep must not put them all into one."""
-        if not self._has_own_dirs:
-            self._has_own_dirs = True
+        if self._has_own_dirs:
+            return
+        self._has_own_dirs = True
+        try:
             self._folder.write_identity(self._checked_identity()[0])
+        except OSError as error:
+            log.warning(f"{self._folder.own}: it can't be written to ({error.strerror or error})")
 
     def _new_shown(self) -> Shown:
         given = [str(text) for text in self._master.hydra.overrides.task]
@@ -270,19 +275,21 @@ class Sweep:
         is_whole = "basic_sweeper" in str(sweeper.get("_target_")) and not sweeper.get("max_batch_size")
         if number is not None or is_whole:
             self.close()
-            self._summarise()
+            self._summarise(in_a_hurry=number is not None)
         if number is not None:
             self._say_how_to_go_on(batch)
             raise SystemExit(128 + number)
 
-    def _summarise(self) -> None:
+    def _summarise(self, *, in_a_hurry: bool = False) -> None:
         shown = self._shown
         if shown is None or self._planner is None or len(shown.rows) == self._summarised:
             return
         self._summarised = len(shown.rows)
-        earlier = [shown.earlier_row(job) for job in self._planner.not_in_this_launch()]
+        earlier = [shown.earlier_row(job) for job in self._planner.not_in_this_launch(compare=not in_a_hurry)]
         self._say_what_is_lost(shown)
-        self._folder.restore()
+        with suppress(OSError, SweepFolderError):  # what is lost has been said
+            self._folder.restore()
+            self._folder.unlock()
         if self._settings.progress != "none":
             rows, best, direction = ranked([*shown.rows, *earlier], self._master)
             print_summary(rows, best=best, direction=direction)

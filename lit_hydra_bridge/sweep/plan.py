@@ -82,10 +82,15 @@ class Planner:
         self._changes.find(job for job in found if job is not None)
         return numbered
 
-    def not_in_this_launch(self) -> list[EarlierJob]:
-        """Return the jobs that only earlier launches have completed, and say what has changed since then."""
+    def not_in_this_launch(self, *, compare: bool) -> list[EarlierJob]:
+        """Return the jobs that only earlier launches have completed.
+
+        Args:
+            compare: say what has changed since then; that takes some milliseconds a job.
+        """
         jobs = self._earlier.completed_and_unnamed()
-        self._changes.find(jobs)
+        if compare:
+            self._changes.find(jobs)
         return jobs
 
     def completed_before(self, number: int) -> EarlierJob | None:
@@ -180,8 +185,12 @@ class Planner:
             return fresh
         same = self._resume and (self._resume == OVERRIDES or CONFIG not in earlier.differs)
         if not same and (earlier.is_completed or newest_checkpoint(folder.path)):
-            with suppress(FileNotFoundError):  # it has been removed since
+            try:
                 folder.path.rename(aside(folder.path))
+            except FileNotFoundError:  # it has been removed since
+                pass
+            except OSError as error:
+                raise SweepError(f"{folder.path}: the old results can't be put aside ({error})") from None
             return fresh
         return replace(fresh, attempts=earlier.state.attempts) if self._resume else fresh
 

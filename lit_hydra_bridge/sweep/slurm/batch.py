@@ -105,10 +105,11 @@ class SlurmBatch:
         if not self.settings.resume:
             return
         overrides_of = {number: tuple(overrides) for number, overrides in self.jobs}
+        keys = {number: job_key(overrides) for number, overrides in self.jobs}
         found: dict[int, tuple[Submission, str]] = {}
         for submission in submissions(self.folder):
             for job in executor.jobs_of(submission):
-                if job.id and job_key(overrides_of.get(job.number, ())) == job_key(job.overrides):
+                if job.id and keys.get(job.number) == job_key(job.overrides):
                     found[job.number] = (submission, job.id)
         open_ones = [(number, *each) for number, each in found.items() if not self.planner.completed_before(number)]
         states = executor.look(id for _, _, id in open_ones)
