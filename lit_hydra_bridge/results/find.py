@@ -58,7 +58,8 @@ def _without_jobs(found: Found) -> Found:
 
 
 def _has_only(folder: str, jobs: set[str]) -> bool:
-    return {path for path in _below(folder) if _is_job_of_ours(path)} <= jobs
+    there = {path for path in _below(folder) if _is_job_of_ours(path)}
+    return bool(there) and there <= jobs
 
 
 def _below(folder: str) -> list[str]:

@@ -203,15 +203,15 @@ class SweepFolder:
         """Write anew what is ours, if somebody has removed it while the launcher is at work.
 
         Raises:
-            OSError: it can't be written.
-            SweepFolderError: another launcher has taken the folder.
+            OSError, SweepFolderError: it can't be written, or another launcher has taken the folder.
         """
         if self._identity is None or self.identity_file.exists():
             return
         log.warning(f"{self.own} was removed while the sweep is running, and is written anew")
         self.prepare()
-        self.unlock()
-        self.lock()
+        if not self.lock_file.exists():
+            self.unlock()
+            self.lock()
         self.write_identity(self._identity)
         add_to_index(self.path, self._index.values())
 

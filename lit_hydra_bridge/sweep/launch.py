@@ -299,9 +299,10 @@ class Sweep:
         """Somebody may have removed folders while the sweep was running."""
         gone, lost = [], []
         for row in shown.rows:
-            if row.folder and not JobFolder(Path(row.folder)).state_file.exists():
+            is_gone = bool(row.folder) and not JobFolder(Path(row.folder)).state_file.exists()
+            if is_gone:
                 gone.append(row.number)
-            if row.number in gone or (row.log and not row.skipped and not os.path.exists(row.log)):
+            if is_gone or (row.log and not row.skipped and not os.path.exists(row.log)):
                 lost.append(row.number)
         if lost:
             results = f" The results of {named(gone)} are lost as well." if gone else ""
