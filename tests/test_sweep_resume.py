@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lit_hydra_bridge.results.read import read_sweep
@@ -430,7 +430,7 @@ def _same(overrides: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(sorted(texts, key=lambda text: text.partition("=")[0]))
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow])  # it writes files
 @given(st.data())
 def test_each_jobs_overrides_are_run_once_to_completion(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

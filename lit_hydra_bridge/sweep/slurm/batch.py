@@ -137,8 +137,8 @@ class SlurmBatch:
                 self.folder.note([IndexedJob(number=number, overrides=overrides, folder=place, differs=CONFIG)])
         if changed := sorted(self.shown.differs.keys() & self._alive.keys()):
             self.shown.say(
-                f"The config has changed since {named(changed)} began to wait at Slurm. They keep "
-                f" the old one; to submit them anew, cancel them: lit-hydra resume {self.folder.path} --cancel"
+                f"The config has changed since {named(changed)} began to wait at Slurm. They keep the "
+                f"old one; to submit them anew, cancel them: lit-hydra resume {self.folder.path} --cancel"
             )
 
     # --- submit -------------------------------------------------------------------------------------------
