@@ -6,18 +6,23 @@ import base64
 import functools
 import json
 import os
+import shutil
 import sys
 import threading
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from lit_hydra_bridge.results.read import read_sweep
 from lit_hydra_bridge.sweep import kept_value
-from lit_hydra_bridge.sweep.folder import JobFolder
-from lit_hydra_bridge.sweep.job import JobState
+from lit_hydra_bridge.sweep.earlier import EarlierJobs
+from lit_hydra_bridge.sweep.folder import JobFolder, SweepFolder
+from lit_hydra_bridge.sweep.index import IndexedJob
+from lit_hydra_bridge.sweep.job import Attempt, JobState, Outcome
 from lit_hydra_bridge.sweep.kept_value import UnreadableValueError
 from lit_hydra_bridge.sweep.returns import return_value
 from lit_hydra_bridge.sweep.verdict import stored
@@ -450,3 +455,319 @@ def test_a_value_of_any_size_comes_back(tmp_path: Path, value: Any) -> None:
     folder.write(JobState(number=0, sweep="s", overrides=(), **stored(value)))
     state = folder.read()
     assert state is not None and return_value(state) == value
+
+
+# --- the same job is the same overrides
+
+SWEPT_BY_CONFIG = "x: 0\nz: 0\nhydra:\n  sweeper:\n    params: {{x: '{0}', z: '1'}}\n"
+
+
+def test_a_job_is_known_by_its_overrides_whatever_its_place(tmp_path: Path) -> None:
+    """It keeps its number and folder; a new one gets those of nobody."""
+    app = counted_app(tmp_path / "app")
+    app.write("conf/config.yaml", SWEPT_BY_CONFIG.format("0,1,2,3"))
+    app.write("fail-1", "")
+    app.sweep(returncode=1)
+    before = {number: state["overrides"] for number, state in job_states(app.out).items()}
+    (app.folder / "fail-1").unlink()
+
+    app.write("conf/config.yaml", SWEPT_BY_CONFIG.format("5,3,2,1"))
+    again = app.resume()
+
+    after = {number: state["overrides"] for number, state in job_states(app.out).items()}
+    assert after == {**before, 4: ["x=5", "z=1"]}
+    assert app.notes() == {"ran 0": 1, "ran 1": 2, "ran 2": 1, "ran 3": 1, "ran 5": 1}
+    assert {path.name for path in app.out.iterdir() if path.is_dir()} == {".sweep", "0", "1", "2", "3", "4"}
+    assert "5 completed (3 of them in an earlier launch)" in again.output
+    assert [row.number for row in read_sweep(app.out).rows] == [0, 1, 2, 3, 4]
+
+
+def test_order_and_quotes_of_overrides_make_no_other_sweep(tmp_path: Path) -> None:
+    app = counted_app(tmp_path / "app")
+    app.write("conf/config.yaml", "x: 0\ny: 0\n")
+    app.sweep("y='a'", "x=0,1")
+
+    app.sweep("x=0, 1", 'y="a"')
+    app.sweep("x=0,2", "y=a", returncode=1)
+
+    assert runs(app, 3) == [1, 1, 0]
+
+
+_OVERRIDES = st.lists(st.sampled_from(["a=1", "a=2", "b=x", "b='x'", "+c=1e-3", "+c=0.001"]), max_size=3).map(tuple)
+
+
+def _same(overrides: tuple[str, ...]) -> tuple[str, ...]:
+    """Return an own notion of what is the same: of one key the last value counts."""
+    plain = {"b='x'": "b=x", "+c=1e-3": "+c=0.001"}
+    texts = [plain.get(text, text) for text in overrides]
+    return tuple(sorted(texts, key=lambda text: text.partition("=")[0]))
+
+
+@settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow])  # it writes files
+@given(st.data())
+def test_each_jobs_overrides_are_run_once_to_completion(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    """However a launch ended, and in whatever order the next one names the jobs, with duplicates and new ones."""
+    jobs = data.draw(st.lists(_OVERRIDES, max_size=6))
+    ends = data.draw(st.lists(st.sampled_from([Outcome.COMPLETED, Outcome.FAILED, None]), min_size=6, max_size=6))
+    folder = SweepFolder(tmp_path_factory.mktemp("sweep"))
+    folder.prepare()
+    for number, (overrides, end) in enumerate(zip(jobs, ends, strict=False)):
+        place = JobFolder(folder.path / str(number))
+        folder.note([IndexedJob(number=number, overrides=overrides, folder=str(place.path))])
+        if end is not None:
+            attempt = Attempt(started=0.0, ended=1.0, outcome=end)
+            place.write(JobState(number=number, sweep="s", overrides=overrides, attempts=(attempt,)))
+    later = [*data.draw(st.permutations(jobs)), *data.draw(st.lists(_OVERRIDES, max_size=3))]
+
+    earlier = EarlierJobs()
+    earlier.read(folder, "s")
+    numbered = earlier.numbered(list(enumerate(later)))
+
+    numbers = [number for number, _ in numbered]
+    assert len(set(numbers)) == len(numbers)
+    assert [overrides for _, overrides in numbered] == later
+    to_run = Counter(_same(own) for number, own in numbered if not ((job := earlier.get(number)) and job.is_completed))
+    completed = Counter(_same(own) for own, end in zip(jobs, ends, strict=False) if end is Outcome.COMPLETED)
+    assert to_run == Counter(map(_same, later)) - completed
+    for number, own in numbered:
+        assert number >= len(jobs) or _same(jobs[number]) == _same(own)
+
+
+# --- what has changed since
+
+CFG_PRELUDE = """
+from hydra._internal.hydra import Hydra
+multirun = Hydra.multirun
+
+
+def noting_multirun(self, *args, **kwargs):
+    returns = multirun(self, *args, **kwargs)
+    (HERE / "configs.txt").write_text(" ".join(f"{job.cfg.x}:{job.cfg.net.lr}" for job in returns[0]))
+    return returns
+
+
+Hydra.multirun = noting_multirun
+"""
+CFG_BODY = """
+note(f"ran {cfg.x}")
+if (HERE / f"fail-{cfg.x}").exists():
+    raise ValueError("no")
+return cfg.x * cfg.net.lr
+"""
+
+
+def changing_app(folder: Path) -> SweepApp:
+    """An app with a nested config, that has completed jobs 1 and 2 of three."""
+    app = SweepApp.create(folder, "x: 0\nnet: {lr: 1, width: '${x}'}\n")
+    app.task(CFG_BODY, CFG_PRELUDE)
+    app.write("fail-3", "")
+    app.sweep("x=1,2,3", returncode=1)
+    (app.folder / "fail-3").unlink()
+    return app
+
+
+def test_jobs_whose_config_has_changed_run_again_and_it_is_said_key_by_key(tmp_path: Path) -> None:
+    app = changing_app(tmp_path / "app")
+    old = _tree(app.out / "0")
+    app.write("conf/config.yaml", "x: 0\nnet: {lr: 10, width: '${x}'}\nnew: [1]\n")
+
+    again = app.sweep("x=1,2,3")
+
+    (said,) = (line for line in again.output.splitlines() if "jobs 0, 1 ran" in line)
+    assert "The config has changed since jobs 0, 1 ran: net.lr: 1 -> 10; new: (none) -> [1]." in said
+    assert f"{app.out}/0~1" in said
+    assert _tree(app.out / "0~1") == old
+    assert [row.value for row in read_sweep(app.out).rows] == [10, 20, 30]
+    assert (app.folder / "configs.txt").read_text() == "1:10 2:10 3:10"
+    assert "has changed" not in app.sweep("x=1,2,3").output
+    assert app.notes() == {"ran 1": 2, "ran 2": 2, "ran 3": 2}
+
+
+def test_with_resume_overrides_results_of_another_config_are_kept_apart(tmp_path: Path) -> None:
+    """They are marked wherever they are shown, none is the best, and the sweeper gets the config that made them."""
+    app = changing_app(tmp_path / "app")
+    app.write("conf/config.yaml", "x: 0\nnet: {lr: 10, width: '${x}'}\n")
+
+    again = app.sweep("x=1,2,3", "hydra.launcher.resume=overrides")
+
+    assert "The config has changed since jobs 0, 1 ran: net.lr: 1 -> 10." in again.output
+    assert "best: job 2" in again.output
+    assert again.output.count("(config changed since)") == 2
+    results = read_sweep(app.out)
+    assert [(row.value, row.differs) for row in results.rows] == [(1, "config"), (2, "config"), (30, "")]
+    assert results.best(mode="min").number == 2
+    assert "differs" in (app.out / "results.csv").read_text().partition("\n")[0].split(",")
+    assert (app.folder / "configs.txt").read_text() == "1:1 2:1 3:10"
+    assert app.notes() == {"ran 1": 1, "ran 2": 1, "ran 3": 2}
+
+
+def test_code_that_has_changed_is_named_once_and_results_are_kept(tmp_path: Path) -> None:
+    """Also code that only the jobs import; files that are new, or the app's output, are no change."""
+    app = SweepApp.create(tmp_path / "app")
+    app.write("lib/__init__.py", "")
+    app.write("lib/net.py", "LR = 1\n")
+    app.task("from lib.net import LR; note(f'ran {cfg.x}'); return cfg.x * LR")
+    app.sweep("x=0,1,2")
+    app.write("new.py", "")
+    assert "has changed" not in app.sweep("x=0,1,2").output
+    app.write("lib/net.py", "LR = 2\n")
+
+    again = app.sweep("x=0,1,2")
+
+    assert again.output.count("The code has changed since jobs 0, 1, 2 ran: lib/net.py.") == 1
+    assert again.output.count("(code changed since)") == 3
+    assert [row.differs for row in read_sweep(app.out).rows] == ["code"] * 3
+    assert runs(app) == [1, 1, 1]
+    app.write("lib/net.py", "LR = 1\n")
+    assert "has changed" not in app.sweep("x=0,1,2").output
+    assert [row.differs for row in read_sweep(app.out).rows] == [""] * 3
+
+
+# --- where the jobs are
+
+ELSEWHERE = {
+    "sweep.dir": ("hydra: {sweep: {dir: 'runs/${x}'}}", "runs/-", "runs/{0}/{1}"),
+    "now": ("hydra: {sweep: {dir: 'runs/${now:%f}/${x}'}}", "runs/*/-", "runs/*/{0}/{1}"),
+    "beside": ("hydra: {sweep: {dir: out, subdir: '../jobs/${x}'}}", "out", "jobs/{0}"),
+    "hidden": ("hydra: {sweep: {dir: out, subdir: '.jobs/${x}'}}", "out", "out/.jobs/{0}"),
+}
+
+
+@pytest.mark.parametrize("how", ELSEWHERE)
+def test_jobs_are_found_wherever_their_folders_are(tmp_path: Path, how: str) -> None:
+    app = counted_app(tmp_path / "app")
+    config, sweep, job = ELSEWHERE[how]
+    app.write("conf/config.yaml", f"x: '-'\n{config}\n")
+    app.write("fail-1", "")
+    command = [sys.executable, "app.py", "-m", "hydra/launcher=lit_local", "x=0,1"]
+    app.run(*command, returncode=1)
+    (app.folder / "fail-1").unlink()
+    (out,) = app.folder.glob(sweep)
+    with (out / ".sweep" / "jobs.jsonl").open("a") as file:
+        file.write('\n{"number": 7, "overr')  # a crash has cut it off
+
+    app.resume(out=out)
+    app.resume(out=out)
+
+    assert runs(app, 2) == [1, 2]
+    results = read_sweep(out)
+    found = [path for number in range(2) for path in app.folder.glob(job.format(number, number))]
+    assert [row.folder for row in results.rows] == found and len(found) == 2
+    assert [row.outcome for row in results.rows] == ["completed"] * 2
+    assert len((out / "results.csv").read_text().splitlines()) == 3
+    listed = app.run(app.tool, "ls", str(app.folder), "--json")
+    assert [sweep["folder"] for sweep in json.loads(listed.output)["sweeps"]] == [str(out)]
+
+
+def test_a_new_job_never_gets_the_folder_of_a_completed_one(tmp_path: Path) -> None:
+    """Where the folder's name does not depend on all overrides, the second one has a number behind it."""
+    config = "x: 0\nname: a\nhydra: {{sweep: {{subdir: '${{name}}'}}, sweeper: {{params: {{x: '{0}', name: a}}}}}}\n"
+    app = counted_app(tmp_path / "app")
+    app.write("conf/config.yaml", config.format(0))
+    app.sweep()
+    old = _tree(app.out / "a")
+    app.write("conf/config.yaml", config.format(1))
+
+    app.sweep()
+
+    assert _tree(app.out / "a") == old
+    assert [(row.folder.name, row.value) for row in read_sweep(app.out).rows] == [("a", 0), ("a-2", 1)]
+
+
+def test_jobs_own_files_are_enough_to_go_on(tmp_path: Path) -> None:
+    app = counted_app(tmp_path / "app")
+    app.write("fail-1", "")
+    app.sweep("x=0,1,2", returncode=1)
+    (app.folder / "fail-1").unlink()
+    shutil.rmtree(app.out / ".sweep")
+    before = _tree(app.out)
+
+    assert {row.number: row.outcome for row in read_sweep(app.out).rows} == outcomes(app.out)
+    resumed = app.resume(returncode=2)
+    assert "sweep.json is gone, and with it the sweep's command" in resumed.output
+    other = app.sweep("x=0,1", returncode=1)
+    assert "is the folder of another sweep: it has the overrides 'x=0,1,2'" in other.output
+    assert _tree(app.out) == before
+
+    again = app.sweep("x=0,1,2")
+    assert f"{app.out}/.sweep/sweep.json is gone." in again.output
+    assert runs(app) == [1, 2, 1]
+    app.resume()
+    assert runs(app) == [1, 2, 1]
+
+
+@pytest.mark.parametrize("what", [".sweep", "0", "."])
+def test_what_is_removed_while_a_sweep_runs_is_said_and_it_can_go_on(tmp_path: Path, what: str) -> None:
+    app = SweepApp.create(tmp_path / "app")
+    app.task(f"""
+        note(f"ran {{cfg.x}}")
+        if cfg.x == 1 and (HERE / "remove").exists():
+            import shutil
+            (HERE / "remove").unlink()
+            shutil.rmtree(HERE / "out" / "{what}")
+        return cfg.x
+    """)
+    app.write("remove", "")
+
+    first = app.sweep("x=0,1,2", "hydra.launcher.n_jobs=1")
+    app.resume()
+
+    assert ("was removed while the sweep is running" in first.output) == (what != "0")
+    assert ("The results of job 0 are lost as well." in first.output) == (what != ".sweep")
+    assert runs(app) == [1 if what == ".sweep" else 2, 1, 1]
+    assert outcomes(app.out) == dict.fromkeys(range(3), "completed")
+
+
+# --- the command
+
+
+def test_resume_starts_where_the_program_was_started_though_it_has_left(tmp_path: Path) -> None:
+    app = SweepApp.create(tmp_path / "app")
+    (app.folder / "work").mkdir()
+    app.task(COUNTED_BODY, "os.chdir('work')")
+    app.write("fail-1", "")
+    app.sweep("x=0,1", returncode=1)
+    (app.folder / "fail-1").unlink()
+
+    app.resume()
+
+    assert runs(app, 2) == [1, 2]
+
+
+def test_resume_says_that_no_command_line_has_started_the_sweep(tmp_path: Path) -> None:
+    """A script with arguments of its own starts its app by hydra-zen; when it is run again it goes on."""
+    app = SweepApp.create(tmp_path / "app")
+    script = app.write(
+        "zen.py",
+        """
+        import argparse
+        from pathlib import Path
+        from hydra_zen import launch, make_config, multirun
+
+        HERE = Path(__file__).parent
+
+
+        def task(cfg):
+            with open(HERE / "runs.txt", "a") as file:
+                file.write(f"ran {cfg.x}\\n")
+
+
+        if __name__ == "__main__":
+            parser = argparse.ArgumentParser()
+            parser.add_argument("--epochs", type=int)
+            parser.parse_args()
+            config = make_config(x=0, defaults=["_self_", {"override hydra/launcher": "lit_local"}])
+            given = [f"hydra.sweep.dir={HERE}/out"]
+            launch(config, task, overrides=given, x=multirun([0, 1]), multirun=True, version_base="1.3")
+        """,
+    )
+    app.run(sys.executable, "zen.py", "--epochs", "3")
+
+    resumed = app.resume(returncode=2)
+    app.run(sys.executable, "zen.py", "--epochs", "3")
+
+    assert f"not launched by a Hydra command line but from within {script}" in resumed.output
+    assert f"hydra.sweep.dir={app.out}" in resumed.output
+    assert runs(app, 2) == [1, 1]

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import signal
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from omegaconf import OmegaConf
 
+from lit_hydra_bridge.results.read import read_sweep
 from tests.support import App
+from tests.sweep_support import SweepApp, outcomes, until
 
 pytestmark = pytest.mark.skipif(
     find_spec("hydra_plugins.hydra_optuna_sweeper") is None,
@@ -89,3 +92,39 @@ def test_a_seeded_study_is_resumed(tmp_path: Path) -> None:
     assert (first / "optimization_results.yaml").read_text() == results
     assert (app.folder / "ran.txt").read_text() == ran
     assert said.count("was completed before") == ran.count("\n")
+
+
+def test_a_study_without_a_seed_goes_on_after_its_launcher_was_killed(tmp_path: Path) -> None:
+    """The new study proposes other values; what the first one has completed stays as it is, and in the tables."""
+    app = SweepApp.create(
+        tmp_path / "app",
+        """
+        defaults: [{override hydra/sweeper: optuna}]
+        x: 0.0
+        hydra: {sweeper: {n_trials: 4, n_jobs: 2, direction: minimize, params: {x: 'interval(0, 1)'}}}
+        """,
+    )
+    app.task("""
+        from hydra.core.hydra_config import HydraConfig
+        note("ran")
+        if HydraConfig.get().job.num >= 2:
+            hold()
+        return cfg.x
+    """)
+    app.write("hold", "")
+    with app.launch(*app.command()) as first:
+        until(lambda: list(outcomes(app.out).values()).count("completed") == 2, "the first batch is done")
+        until(lambda: app.notes()["ran"] == 4, "the second batch runs")
+        first.signal(signal.SIGKILL)
+        first.wait()
+        app.wait_until_gone()
+    before = {row.number: (row.folder, row.value) for row in read_sweep(app.out).rows if row.value is not None}
+    (app.folder / "hold").unlink()
+
+    done = app.resume()
+
+    rows = {row.number: (row.folder, row.value) for row in read_sweep(app.out).rows if row.value is not None}
+    assert len(before) == 2 and before.items() <= rows.items() and len(rows) == 6
+    assert "6 completed (2 of them in an earlier launch)" in done.output
+    assert app.notes()["ran"] == 8
+    assert len((app.out / "results.csv").read_text().splitlines()) == 1 + 8

@@ -48,7 +48,7 @@ def ls(folders: tuple[str, ...], watch: bool, as_json: bool, as_csv: bool, **wis
     \b
     COLUMNS, separated by commas; all of them are what --csv prints:
       number outcome attempts started ended duration_s value checkpoint folder
-      reason
+      reason, and differs where config or code has changed since a job was run
       the overrides that vary, such as optimizer.lr, or lr for short
       metrics, such as val_loss, or val_*; metric.lr where there is an override lr
 

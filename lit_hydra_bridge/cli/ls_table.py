@@ -83,8 +83,9 @@ def default_columns(listing: Listing) -> list[Field]:
     first = named["number"] if listing.sweep is not None else JOB_FOLDER
     metrics = fields.of_kind(METRIC)[:_MOST_METRICS]
     middle = [*fields.of_kind(OVERRIDE), named["outcome"]]
+    differs = [named["differs"]] if "differs" in named and named["differs"].kind == JOB else []
     several = [named["attempts"]] if any(len(row.attempts) > 1 for row in rows) else []
-    rest = [named["value"], *metrics, *several, named["duration_s"], named["reason"], named["checkpoint"]]
+    rest = [*differs, named["value"], *metrics, *several, named["duration_s"], named["reason"], named["checkpoint"]]
     filled = [each for each in rest if any(each.get(row) is not None for row in rows)]
     return [first, *middle, *filled]
 

@@ -20,7 +20,8 @@ def resume(folder: str, overrides: tuple[str, ...], dry_run: bool, cancel: bool)
 
     The command that launched it is run again, in the folder where it was run. Jobs that are completed are left alone,
     and what they returned reaches the sweeper as before; all others are run, from their last checkpoint where the
-    app's config has an empty `ckpt_path`.
+    app's config has an empty `ckpt_path`. A completed job whose config has changed since is run again, unless
+    hydra.launcher.resume=overrides is given; what has changed is printed.
 
     Jobs of hydra/launcher=lit_slurm go on without their launcher. Those that still wait or run are taken up again, and
     only what is missing is submitted.

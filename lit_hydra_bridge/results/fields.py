@@ -41,6 +41,8 @@ _BEFORE: Final = (
     Field("duration_s", JOB, lambda row: row.duration_s),
     Field("value", JOB, lambda row: row.value if row.value is not None else row.return_value),
 )
+_DIFFERS: Final = Field("differs", JOB, lambda row: row.differs or None)
+"""Only where it says something."""
 _AFTER: Final = (
     Field("checkpoint", JOB, lambda row: process_redactor().text(str(row.checkpoint)) if row.checkpoint else None),
     Field("folder", JOB, lambda row: process_redactor().text(str(row.folder))),
@@ -62,10 +64,11 @@ class Fields:
 
     def __init__(self, rows: Sequence[JobRow]) -> None:
         self._rows = rows
-        taken = {each.name for each in (_FIRST, *_BEFORE, *_AFTER)}
+        before = (*_BEFORE, _DIFFERS) if any(row.differs for row in rows) else _BEFORE
+        taken = {each.name for each in (_FIRST, *before, *_AFTER)}
         overrides = [_field(OVERRIDE, key, taken) for key in (rows[0].varying if rows else ())]
         metrics = [_field(METRIC, name, taken) for name in metric_names(rows)]
-        self.all: list[Field] = [_FIRST, *overrides, *_BEFORE, *metrics, *_AFTER]
+        self.all: list[Field] = [_FIRST, *overrides, *before, *metrics, *_AFTER]
         self._by_name = {each.name: each for each in self.all}
 
     def of_kind(self, kind: str) -> list[Field]:

@@ -11,6 +11,7 @@ from typing import Final
 from lit_hydra_bridge.files import opened
 from lit_hydra_bridge.results.hydra_folder import HYDRA
 from lit_hydra_bridge.results.read import STATE, is_sweep
+from lit_hydra_bridge.sweep.index import read_index
 
 # What runs leave beside their folders, and what people keep beside their code.
 _PASSED_OVER: Final = frozenset({"node_modules", "__pycache__", "wandb", "mlruns", "site-packages", "venv"})
@@ -48,7 +49,19 @@ def find_results(folder: str, looked: Callable[[int], None] = lambda _: None) ->
             found.runs.append(place)
         else:
             waiting += _below(place)
-    return found
+    return _without_jobs(found)
+
+
+def _without_jobs(found: Found) -> Found:
+    """Leave out what are jobs of a sweep that is found as well, though their folders are not in its own."""
+    jobs = {job for sweep in found.sweeps for job in read_index(sweep) if not job.startswith(sweep + os.sep)}
+    sweeps = [sweep for sweep in found.sweeps if not jobs or is_sweep(sweep) or not _has_only(sweep, jobs)]
+    return Found(sweeps, [run for run in found.runs if run not in jobs])
+
+
+def _has_only(folder: str, jobs: set[str]) -> bool:
+    there = {path for path in _below(folder) if _is_job_of_ours(path)}
+    return bool(there) and there <= jobs
 
 
 def _below(folder: str) -> list[str]:

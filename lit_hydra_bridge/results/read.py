@@ -19,6 +19,7 @@ from lit_hydra_bridge.results.own_job import own_row
 from lit_hydra_bridge.results.row import JobRow, Scalar
 from lit_hydra_bridge.results.sweep_results import SweepResults
 from lit_hydra_bridge.sweep.folder import JobFolder, SweepFolder, SweepIdentity, is_aside
+from lit_hydra_bridge.sweep.index import read_index
 from lit_hydra_bridge.sweep.job import JobState
 
 STATE: Final = "job.json"
@@ -89,11 +90,15 @@ class _Reader:
 
     def read(self) -> SweepResults:
         identity = self._identity()
+        index = read_index(self.place)
         hydra = self._attempted(lambda: read_multirun(self.place)) or HydraNode(node={})
         jobs = list(job_folders(self.place, is_flat=hydra.has_flat_folders))
         if not hydra.node and jobs:
             hydra = self._attempted(lambda: read_hydra_node(jobs[0])) or hydra
-        rows = self.rows(jobs)
+        known = set(jobs)
+        elsewhere = [folder for folder in index if folder not in known and self._is_of(identity, folder)]
+        marks = {folder: job.differs for folder, job in index.items() if job.differs}
+        rows = self.rows([*jobs, *elsewhere], marks)
         return SweepResults(
             folder=Path(self.place),
             name=_name(self.place),
@@ -107,8 +112,18 @@ class _Reader:
             problems=tuple(self.problems),
         )
 
-    def rows(self, folders: Sequence[str]) -> list[JobRow]:
-        """Return a row for each job's folder, by number; a folder in which nothing can be read has none."""
+    def _is_of(self, identity: SweepIdentity | None, folder: str) -> bool:
+        """Tell whether a job that the index names is this sweep's; another may have taken its folder."""
+        state = self._state(folder)
+        return identity is not None and state is not None and state.sweep == identity.id
+
+    def rows(self, folders: Sequence[str], marks: Mapping[str, str] | None = None) -> list[JobRow]:
+        """Return a row for each job's folder, by number; a folder in which nothing can be read has none.
+
+        Args:
+            folders: the jobs'.
+            marks: by folder: `JobRow.differs`.
+        """
         found: list[tuple[str, JobState | JobRow]] = []
         shown = cache(process_redactor().override)  # jobs have most of their overrides in common
         for folder in folders:
@@ -117,6 +132,8 @@ class _Reader:
                 found.append((folder, replace(job, overrides=tuple(map(shown, job.overrides)))))
         all_varying = varying([job.overrides for _, job in found])
         rows = [self._row(folder, job, own) for (folder, job), own in zip(found, all_varying, strict=True)]
+        if marks:
+            rows = [replace(row, differs=marks.get(str(row.folder), "")) for row in rows]
         return sorted(rows, key=lambda row: row.number)
 
     def _row(self, folder: str, job: JobState | JobRow, own: Mapping[str, Scalar]) -> JobRow:

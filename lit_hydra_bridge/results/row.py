@@ -77,6 +77,8 @@ class JobRow:
     """`best`, `last`: paths; `monitor`, `mode`, `score`: what the best one is best at."""
     reason: str = ""
     """Why it did not complete, in one line."""
+    differs: str = ""
+    """What has changed since it was run, by the sweep's last launch, which has kept it: `config`, `code`, or both."""
 
     def config(self, resolve: bool = False) -> DictConfig:
         """Return the job's config, as its checkpoint's record has it; without one, as Hydra has saved it.

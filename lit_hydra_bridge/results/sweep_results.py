@@ -55,7 +55,7 @@ class SweepResults:
         return dict(Counter(row.outcome for row in self.rows))
 
     def best(self, metric: str | None = None, mode: str | None = None) -> JobRow:
-        """Return the best job.
+        """Return the best job; one whose config has changed since does not count.
 
         Args:
             metric: by which one; None: what the task returned.

@@ -132,9 +132,9 @@ class Batch:
             else:
                 number, overrides = self._waiting.popleft()
                 state = None
-                if done := self.planner.completed_before(number, overrides):
-                    self.ended[number] = done
-                    self.shown.skipped(*done)
+                if (done := self.planner.completed_before(number)) and done.state:
+                    self.ended[number] = (done.state, done.folder)
+                    self.shown.skipped(done)
                     self._show()
                     if self._stopping:
                         return None

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import io
 import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -73,12 +74,18 @@ def program_name() -> str:
     return os.path.abspath(file) if file else ""
 
 
-def sweep_command(sweep_dir: Path) -> list[str]:
-    """Return the command that launches this sweep again into the same folder, from the same working folder.
+def sweep_command(sweep_dir: str, master: Any) -> list[str]:
+    """Return the command that launches this sweep again into the same folder, from `start_folder()`.
 
-    Empty where no command has started it.
+    Empty where no Hydra command line has started it: a notebook has none, and a script that starts its app by
+    hydra-zen's `launch` or the like has one of its own.
+
+    Args:
+        sweep_dir: the value of hydra.sweep.dir to give.
+        master: the multirun's config.
     """
-    if not program_name() or _parsed(sys.argv[1:]) is None:
+    given = _parsed(sys.argv[1:])
+    if not program_name() or given is None or not _has_given(list(given.overrides), master):
         return []
     count = len(sys.argv) - 1
     original = list(sys.orig_argv)
@@ -89,5 +96,64 @@ def sweep_command(sweep_dir: Path) -> list[str]:
     others = [text for text in arguments if not (text in given.overrides and text.startswith("hydra.sweep.dir="))]
     # Beside the other overrides: argparse wants positional arguments in one run.
     at = next((i for i, text in enumerate(others) if text in given.overrides), len(others))
-    others.insert(at, f"hydra.sweep.dir={quoted(str(sweep_dir))}")
+    others.insert(at, f"hydra.sweep.dir={sweep_dir}")
     return [interpreter(), *start, *others]
+
+
+def _has_given(overrides: list[str], master: Any) -> bool:
+    """Tell whether the sweep's overrides are those of the command line; Hydra adds its mode."""
+    known = (*given_overrides(master, "hydra"), *given_overrides(master, "task"))
+    ours, its = ([text for text in texts if not text.startswith("hydra.mode=")] for texts in (known, overrides))
+    return sorted(ours) == sorted(its)
+
+
+def given_overrides(master: Any, kind: str) -> tuple[str, ...]:
+    """Return the overrides that a config was composed with, as they were given.
+
+    Args:
+        master: the config.
+        kind: `task` or `hydra`.
+    """
+    from omegaconf import OmegaConf
+
+    # Read one by one, they would have their interpolations resolved.
+    given: Any = OmegaConf.to_container(master.hydra.overrides[kind], resolve=False)
+    return tuple(str(text) for text in given)
+
+
+def own_dir(master: Any) -> str:
+    """Return a value of hydra.sweep.dir that each job resolves by itself, as the app's config has it, at the same time.
+
+    Args:
+        master: the multirun's config.
+    """
+    from hydra.core.override_parser.types import Quote, QuotedString
+    from omegaconf import OmegaConf
+
+    def then(found: re.Match[str]) -> str:
+        asked = OmegaConf.create({"now": found[0]})
+        OmegaConf.copy_cache(from_config=master, to_config=asked)
+        return str(asked.now)
+
+    text = str(OmegaConf.to_container(master.hydra.sweep, resolve=False)["dir"])  # type: ignore[call-overload,index]
+    return str(QuotedString(text=re.sub(r"\$\{now:[^{}]*\}", then, text), quote=Quote.single).with_quotes())
+
+
+def start_folder(here: str) -> str:
+    """Return the folder in which the program was started.
+
+    Args:
+        here: where it is now; an app may have left the first one when it was imported.
+    """
+    main = sys.modules["__main__"]
+    spec, file = getattr(main, "__spec__", None), str(getattr(main, "__file__", None) or "")
+    if spec is not None:  # of `python -m`, which looks for modules where it was started
+        root = os.path.abspath(os.path.join(file, *[os.pardir] * (spec.name.count(".") + 1)))
+        return root if sys.path[:1] == [root] else here
+    script = os.path.normpath(sys.argv[0])
+    if not os.path.isabs(script):
+        for folder in (os.environ.get("PWD", ""), here, file.removesuffix(os.sep + script)):
+            with contextlib.suppress(OSError):
+                if os.path.samefile(os.path.join(folder, script), file):
+                    return folder
+    return here

@@ -18,6 +18,7 @@ from lit_hydra_bridge.hydra_text import escape_interpolations
 from lit_hydra_bridge.sweep.alike import AlikeConfigs
 from lit_hydra_bridge.sweep.common_parts import CommonParts
 from lit_hydra_bridge.sweep.quick_configs import quick_configs
+from lit_hydra_bridge.sweep.sameness import config_id
 
 _MOST_KEPT: Final = 512
 """Packed configs of some 15 KiB each."""
@@ -89,6 +90,7 @@ class FrozenConfigs:
     def _begin(self, loader: Any) -> None:
         self._loader = loader
         self._kept: dict[tuple[str, ...], bytes] = {}
+        self._ids: dict[tuple[str, ...], str] = {}
         self._common = CommonParts(loader)
         self._alike = AlikeConfigs(loader, self._composed_by_hydra)
 
@@ -127,23 +129,31 @@ class FrozenConfigs:
             config.hydra.job.num = number
         return config
 
+    def config_id(self, master: Any, overrides: Sequence[str]) -> str:
+        """Return what tells a job's config from others; see `sameness.config_id`."""
+        if tuple(overrides) not in self._ids:
+            self._composed(master, overrides)
+        return self._ids[tuple(overrides)]
+
     def _composed(self, master: Any, overrides: Sequence[str]) -> tuple[Any, bool]:
         with quick_configs():
-            return self._alike.composed(master, list(overrides))
+            config, is_quick = self._alike.composed(master, list(overrides))
+        if tuple(overrides) not in self._ids:
+            self._ids[tuple(overrides)] = config_id(config)
+        return config, is_quick
 
     def _composed_by_hydra(self, master: Any, overrides: list[str]) -> Any:
         with self._common.in_use():
             return type(self._loader).load_sweep_config(self._loader, master, overrides)
 
 
-def job_dir(config: Any) -> str:
-    """Return a job's folder as Hydra's basic launcher would name it, relative where that is."""
+def job_place(config: Any) -> tuple[Path, Path]:
+    """Return the folder of a job's sweep and its own, where Hydra's basic launcher would have them."""
     from omegaconf import OmegaConf
 
     with quick_configs(), _as_hydra_config(config):
-        return os.path.join(
-            str(OmegaConf.select(config, "hydra.sweep.dir")), str(OmegaConf.select(config, "hydra.sweep.subdir"))
-        )
+        names = [str(OmegaConf.select(config, f"hydra.sweep.{name}")) for name in ("dir", "subdir")]
+    return Path(os.path.abspath(names[0])), Path(os.path.abspath(os.path.join(*names)))
 
 
 def set_job_dir(config: Any, folder: Path) -> None:
@@ -152,6 +162,27 @@ def set_job_dir(config: Any, folder: Path) -> None:
 
     with open_dict(config.hydra.run):
         config.hydra.run.dir = escape_interpolations(str(folder))
+
+
+def set_subdir(config: Any, sweep: Path, folder: Path) -> None:
+    """Say where a job's folder is, if that is not where its config has put it."""
+    from omegaconf import open_dict
+
+    with open_dict(config.hydra.sweep):
+        config.hydra.sweep.subdir = escape_interpolations(os.path.relpath(folder, sweep))
+
+
+def saved_config(job: Path) -> Any:
+    """Return the config that a job has saved, with Hydra's own node; None where it has not."""
+    from omegaconf import OmegaConf, open_dict
+
+    try:
+        config = OmegaConf.load(job / ".hydra" / "config.yaml")
+        with open_dict(config):
+            config.hydra = OmegaConf.load(job / ".hydra" / "hydra.yaml").hydra
+    except Exception:  # not there, or damaged
+        return None
+    return config
 
 
 @contextmanager

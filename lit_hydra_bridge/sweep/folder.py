@@ -1,6 +1,8 @@
 """Every file name in a sweep's folder, how they are written, and reading them back.
 
 <sweep>/.sweep/sweep.json    which sweep this is, and the command that launched it
+<sweep>/.sweep/jobs.jsonl    which folder each job has: index.py
+<sweep>/.sweep/code          the states of the app's code that jobs ran with: code.py
 <sweep>/.sweep/lock          held by its launcher, and by the jobs that outlive one
 <sweep>/.sweep/mlflow.json   the sweep's runs in MLflow, beside their lock: record/group_mlflow.py writes them
 <sweep>/<job>/job.json       a job's state: attempts, outcome, return value
@@ -14,10 +16,11 @@ from __future__ import annotations
 import errno
 import fcntl
 import itertools
+import logging
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -27,9 +30,13 @@ from lit_hydra_bridge.errors import SweepFolderError
 from lit_hydra_bridge.files import DamagedFileError, may_pass, read_json, write_json
 from lit_hydra_bridge.progress import BEFORE
 from lit_hydra_bridge.record.redaction import process_redactor
+from lit_hydra_bridge.sweep.index import IndexedJob, add_to_index, read_index
 from lit_hydra_bridge.sweep.job import FORMAT, JobState, of_known_format
 from lit_hydra_bridge.sweep.private import keep_private, parted, whole
+from lit_hydra_bridge.sweep.sameness import job_key
 from lit_hydra_bridge.typed_data import Seconds, read_as
+
+log = logging.getLogger(__name__)
 
 # A dead launcher's jobs are killed within seconds; until then they hold the lock.
 _WAIT_FOR_DYING_JOBS_S: Final = 15.0
@@ -110,13 +117,15 @@ class SweepIdentity:
     """The whole command; empty where the sweep was not launched by one."""
     cwd: str
     settings: dict[str, Any] = field(default_factory=dict)
+    folder: str = ""
+    """The sweep's, where the command leaves it to each job's config, and so can't go on with it in another place."""
 
     def same_sweep(self, other: SweepIdentity) -> str | None:
         """Return what makes the other one another sweep; None where it is the same."""
         names = {"program": "program", "task": "task", "config_name": "config name", "overrides": "overrides"}
         for name, what in names.items():
             mine, its = getattr(self, name), getattr(other, name)
-            if mine != its:
+            if mine != its and (name != "overrides" or job_key(mine) != job_key(its)):
                 return f"it has the {what} {_shown(mine)}, and this one {_shown(its)}"
         return None
 
@@ -132,6 +141,9 @@ class SweepFolder:
 
     path: Path
     _lock: int | None = None
+    _identity: SweepIdentity | None = None
+    """Of the launcher at work."""
+    _index: dict[str, IndexedJob] = field(default_factory=dict)
 
     @property
     def own(self) -> Path:
@@ -184,6 +196,39 @@ class SweepFolder:
             write_shown(self.identity_file, {"format": FORMAT, **asdict(identity)})
         except OSError as error:
             raise _unwritable(self.path, error) from None
+        self._identity = identity
+
+    def index(self) -> dict[str, IndexedJob]:
+        """Return what the sweep's index says, by folder."""
+        self._index = read_index(str(self.path))
+        return self._index
+
+    def note(self, jobs: Iterable[IndexedJob]) -> None:
+        """Add jobs to the sweep's index."""
+        new = {job.folder: job for job in jobs}
+        try:
+            if new:
+                self.restore()
+                add_to_index(self.path, new.values())
+        except OSError as error:  # jobs below the sweep's folder are found without it
+            log.warning(f"{self.own}: it can't be written to ({error.strerror or error})")
+        self._index |= new
+
+    def restore(self) -> None:
+        """Write anew what is ours, if somebody has removed it while the launcher is at work.
+
+        Raises:
+            OSError, SweepFolderError: it can't be written, or another launcher has taken the folder.
+        """
+        if self._identity is None or self.identity_file.exists():
+            return
+        log.warning(f"{self.own} was removed while the sweep is running, and is written anew")
+        self.prepare()
+        if not self.lock_file.exists():
+            self.unlock()
+            self.lock()
+        self.write_identity(self._identity)
+        add_to_index(self.path, self._index.values())
 
     def prepare(self) -> None:
         """Make the folder.
@@ -261,12 +306,18 @@ class SweepFolder:
         self.unlock()
 
     def job_folders(self) -> Iterator[JobFolder]:
-        """Every job's folder, wherever `hydra.sweep.subdir` has put it; without those that were kept aside."""
+        """Every job's folder, here or where the index says; without those that were kept aside, and other sweeps."""
+        elsewhere = dict(self.index())
         for place, folders, files in os.walk(self.path):
             there = set(folders)
+            if ".sweep" in there and place != str(self.path):
+                folders[:] = []
+                continue
             folders[:] = sorted(name for name in there if not name.startswith(".") and not is_aside(name, there))
             if "job.json" in files:
                 yield JobFolder(Path(place))
+                elsewhere.pop(place, None)
+        yield from (JobFolder(Path(folder)) for folder in elsewhere)
 
 
 def _unwritable(folder: Path, error: OSError) -> SweepFolderError:

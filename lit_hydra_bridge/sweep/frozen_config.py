@@ -58,11 +58,11 @@ def _resolver_nodes(config: Any, omegaconf: Any) -> Iterator[tuple[Any, Any, str
             continue
         if omegaconf.is_config(node) and not node._is_interpolation():
             yield from _resolver_nodes(node, omegaconf)
-        elif node is not None and node._is_interpolation() and _calls_resolver(str(node._value())):
+        elif node is not None and node._is_interpolation() and calls_resolver(str(node._value())):
             yield config, key, str(node._value())
 
 
-def _calls_resolver(text: str) -> bool:
+def calls_resolver(text: str) -> bool:
     calls = [part for part in text.split("${")[1:] if ":" in part.partition("}")[0]]
     return any(not part.lstrip().startswith(_OWN_OF_HYDRA) for part in calls)
 
@@ -89,6 +89,7 @@ def write_frozen_config(path: str, config: Any) -> None:
     if not path:
         return
     try:
+        os.makedirs(os.path.dirname(path), exist_ok=True)  # somebody may have removed it
         write_file(path, dumps(config), private=True)
     except Exception as error:
         print(f"lit-hydra-bridge: DDP ranks will compose the config anew ({type(error).__name__}: {error})", flush=True)

@@ -75,6 +75,10 @@ class JobState:
     """The sweep's id."""
     overrides: tuple[str, ...]
     attempts: tuple[Attempt, ...] = ()
+    config: str | None = None
+    """`sameness.config_id` of its config."""
+    code: str | None = None
+    """`code.Code.id` of the app when it was launched."""
     working_dir: str | None = None
     return_value: Any = None
     """As JSON can hold it; of anything else the number that it is, or None, and `return_value_pickle` has it."""
@@ -113,6 +117,8 @@ class JobState:
             "number": self.number,
             "sweep": self.sweep,
             "overrides": list(self.overrides),
+            "config": self.config,
+            "code": self.code,
             "outcome": self.outcome.value if self.outcome else None,
             "return_value": self.return_value,
             "return_value_pickle": self.return_value_pickle,

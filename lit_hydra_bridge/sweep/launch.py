@@ -21,14 +21,19 @@ import time
 import uuid
 import weakref
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 from lit_hydra_bridge.errors import SweepFolderError
+from lit_hydra_bridge.hydra_text import quoted
 from lit_hydra_bridge.sweep.board.board import make_board, print_summary
-from lit_hydra_bridge.sweep.command import program_name, sweep_command
+from lit_hydra_bridge.sweep.changes import named
+from lit_hydra_bridge.sweep.code import Code
+from lit_hydra_bridge.sweep.command import given_overrides, own_dir, program_name, start_folder, sweep_command
 from lit_hydra_bridge.sweep.compose import FrozenConfigs
+from lit_hydra_bridge.sweep.earlier import Job, another_in_multirun_yaml, id_of_jobs
 from lit_hydra_bridge.sweep.folder import JobFolder, SweepFolder, SweepIdentity
 from lit_hydra_bridge.sweep.job import JobState, Outcome
 from lit_hydra_bridge.sweep.plan import Planner
@@ -52,10 +57,6 @@ def plain_settings(given: dict[str, Any]) -> dict[str, Any]:
     setup_globals()
     plain: Any = OmegaConf.to_container(OmegaConf.create(given), resolve=True)
     return dict(plain)
-
-
-Job = tuple[int, tuple[str, ...]]
-"""Its number and its overrides."""
 
 
 class EndedBatch(Protocol):
@@ -97,6 +98,8 @@ class Sweep:
         self._unwritten = Unwritten(self._say)
         self._results_writer = write_results if settings.results_csv else None
         self._is_open = False
+        self._adopted: str | None = None
+        self._has_own_dirs = False
         # What has been imported stays: to look for garbage in it takes a tenth of a second, and that several times
         # while configs are composed; and what is not written to, jobs that are forks share.
         gc.freeze()
@@ -110,8 +113,26 @@ class Sweep:
         Raises:
             SweepFolderError: it is another sweep's, or can't be written to.
         """
+        if self._folder.read_identity() is None:
+            self._adopt()
         self._checked_identity()
         self._folder.prepare()
+
+    def _adopt(self) -> None:
+        """What is ours in the folder may have been removed, and its jobs' files are enough to go on with.
+
+        Raises:
+            SweepFolderError: they are another sweep's.
+        """
+        self._adopted = id_of_jobs(self._folder)
+        if self._adopted is None:
+            return
+        if why := another_in_multirun_yaml(self._folder.path, self._master):
+            raise SweepFolderError(_another(self._folder.path, why))
+        log.warning(
+            f"{self._folder.identity_file} is gone. Jobs are found by their job.json in {self._folder.path}; those in "
+            "other folders are not, and what code they ran with is not known."
+        )
 
     def launch(self, job_overrides: Sequence[Sequence[str]], first: int) -> list[Any]:
         """Run a batch of jobs; return Hydra's JobReturn of each.
@@ -127,7 +148,7 @@ class Sweep:
         except BaseException:
             self.close(all_is_well=False)
             raise
-        return [self._job_return(batch, number, overrides) for number, overrides in jobs]
+        return [self._job_return(batch, number, tuple(overrides)) for number, overrides in batch.jobs]
 
     def close(self, *, all_is_well: bool = True) -> None:
         """Let go of the sweep's folder and of all processes.
@@ -188,19 +209,39 @@ class Sweep:
     def _identified(self) -> tuple[Planner, Shown]:
         ours, is_there = self._checked_identity()
         self._folder.write_identity(ours)
+        code = Code(self._program.task_function)
         planner = Planner(
             self._configs,
             self._master,
             self._folder,
             ours.id,
+            code,
             device_count=self._device_count(),
-            resume=bool(self._settings.resume),
+            resume=self._settings.resume,
+            tell_of_own_dirs=self._note_own_dirs,
         )
+        self._write_code(code)
         if is_there:
             self._folder.remove_frozen_configs()
             for problem in planner.read_folder():
                 log.warning(problem)
         return planner, self._shown or self._new_shown()
+
+    def _write_code(self, code: Code) -> None:
+        try:
+            code.write(self._folder)
+        except OSError as error:  # a later launch can then not name the files that have changed
+            log.warning(f"{self._folder.own}: it can't be written to ({error.strerror or error})")
+
+    def _note_own_dirs(self) -> None:
+        """A job's folder depends on its config, and going on with the sweep must not put them all into one."""
+        if self._has_own_dirs:
+            return
+        self._has_own_dirs = True
+        try:
+            self._folder.write_identity(self._checked_identity()[0])
+        except OSError as error:
+            log.warning(f"{self._folder.own}: it can't be written to ({error.strerror or error})")
 
     def _new_shown(self) -> Shown:
         given = [str(text) for text in self._master.hydra.overrides.task]
@@ -209,24 +250,24 @@ class Sweep:
     def _checked_identity(self) -> tuple[SweepIdentity, bool]:
         """Return which sweep this is, and whether it has been in the folder before."""
         there = self._folder.read_identity()
-        hydra = self._master.hydra
+        hydra, place = self._master.hydra, str(self._folder.path)
+        self._has_own_dirs = self._has_own_dirs or bool(there and there.folder)
+        sweep_dir = own_dir(self._master) if self._has_own_dirs else quoted(place)
         ours = SweepIdentity(
-            id=there.id if there else uuid.uuid4().hex,
+            id=there.id if there else self._adopted or uuid.uuid4().hex,
             created=there.created if there else time.time(),
             program=program_name(),
             task=self._program.name,
             config_name=hydra.job.config_name,
-            overrides=tuple(hydra.overrides.task),
-            command=tuple(sweep_command(self._folder.path)),
-            cwd=str(hydra.runtime.cwd),
+            overrides=given_overrides(self._master, "task"),
+            command=tuple(sweep_command(sweep_dir, self._master)),
+            cwd=start_folder(str(hydra.runtime.cwd)),
+            folder=place if self._has_own_dirs else "",
             settings={name: value for name, value in asdict(self._settings).items() if name != "_target_"},
         )
         if there is not None and (why := there.same_sweep(ours)):
-            raise SweepFolderError(
-                f"hydra.sweep.dir={self._folder.path} is the folder of another sweep: {why}; "
-                "choose another hydra.sweep.dir"
-            )
-        return ours, there is not None
+            raise SweepFolderError(_another(self._folder.path, why))
+        return ours, there is not None or self._adopted is not None
 
     def _at_exit(self) -> None:
         """A sweeper with several batches does not say which is the last."""
@@ -240,23 +281,28 @@ class Sweep:
         is_whole = "basic_sweeper" in str(sweeper.get("_target_")) and not sweeper.get("max_batch_size")
         if number is not None or is_whole:
             self.close()
-            self._summarise()
+            self._summarise(in_a_hurry=number is not None)
         if number is not None or len(batch.ended) < len(batch.jobs):
             self._say_how_to_go_on(batch)
         if number is not None:
             raise SystemExit(128 + number)
 
-    def _summarise(self) -> None:
+    def _summarise(self, *, in_a_hurry: bool = False) -> None:
         shown = self._shown
-        if shown is None or len(shown.rows) == self._summarised:
+        if shown is None or self._planner is None or len(shown.rows) == self._summarised:
             return
         self._summarised = len(shown.rows)
+        earlier = [shown.earlier_row(job) for job in self._planner.not_in_this_launch(compare=not in_a_hurry)]
+        self._say_what_is_lost(shown)
+        with suppress(OSError, SweepFolderError):  # what is lost has been said
+            self._folder.restore()
+            self._folder.unlock()
         if self._settings.progress != "none":
             from omegaconf import OmegaConf
 
             hydra = self._master.hydra
             said = sweeper_direction(lambda key: OmegaConf.select(hydra, key, default=None))
-            rows, best, direction = ranked(shown.rows, said)
+            rows, best, direction = ranked([*shown.rows, *earlier], said)
             print_summary(rows, best=best, direction=direction)
         self._unwritten.settle()  # before the table, which is made of them
         self._write_results()
@@ -265,6 +311,19 @@ class Sweep:
     def _say(self, text: str) -> None:
         if self._shown is not None:
             self._shown.say(text)
+
+    def _say_what_is_lost(self, shown: Shown) -> None:
+        """Somebody may have removed folders while the sweep was running."""
+        gone, lost = [], []
+        for row in shown.rows:
+            is_gone = bool(row.folder) and not JobFolder(Path(row.folder)).state_file.exists()
+            if is_gone:
+                gone.append(row.number)
+            if is_gone or (row.log and not row.skipped and not os.path.exists(row.log)):
+                lost.append(row.number)
+        if lost:
+            results = f" The results of {named(gone)} are lost as well." if gone else ""
+            log.warning(f"Removed while the sweep was running: the log and other files of {named(lost)}.{results}")
 
     def _write_results(self) -> None:
         """The jobs are done, and have their own files: a table that can't be written is no failure."""
@@ -295,3 +354,7 @@ class Sweep:
             log=str(folder.log) if folder else "",
             fallback=_NOT_RUN,
         )
+
+
+def _another(folder: Path, why: str) -> str:
+    return f"hydra.sweep.dir={folder} is the folder of another sweep: {why}; choose another hydra.sweep.dir"

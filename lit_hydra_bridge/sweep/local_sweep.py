@@ -13,8 +13,9 @@ from typing import Any
 from lit_hydra_bridge.errors import SweepSettingsError
 from lit_hydra_bridge.sweep import job_environment, machine
 from lit_hydra_bridge.sweep.batch import Batch
+from lit_hydra_bridge.sweep.earlier import Job
 from lit_hydra_bridge.sweep.job_processes import JobProcesses
-from lit_hydra_bridge.sweep.launch import Job, Sweep, log, plain_settings
+from lit_hydra_bridge.sweep.launch import Sweep, log, plain_settings
 from lit_hydra_bridge.sweep.program import Program
 from lit_hydra_bridge.sweep.settings import LitLocalSettings, checked, needed_devices
 from lit_hydra_bridge.sweep.signals import Signals
@@ -98,6 +99,7 @@ class LocalSweep(Sweep):
         pool = self._pool(len(jobs))
         self._configure_log()
         planner, shown = self._opened()
+        jobs = planner.numbered(jobs)
         log.info(f"Launching {len(jobs)} jobs locally, {min(pool.n_jobs, len(jobs))} at a time, in {self._folder.path}")
         with ExitStack() as stack:
             signals = stack.enter_context(Signals())

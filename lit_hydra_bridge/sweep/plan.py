@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+import itertools
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from lit_hydra_bridge.errors import SweepError, SweepFolderError
-from lit_hydra_bridge.sweep.checkpoints import continue_from, to_go_on_from
+from lit_hydra_bridge.sweep.changes import CONFIG, OVERRIDES, Changes
+from lit_hydra_bridge.sweep.checkpoints import continue_from, newest_checkpoint, to_go_on_from
+from lit_hydra_bridge.sweep.code import Code
 from lit_hydra_bridge.sweep.command import job_argv
-from lit_hydra_bridge.sweep.compose import FrozenConfigs, job_dir, set_job_dir
+from lit_hydra_bridge.sweep.compose import FrozenConfigs, job_place, saved_config, set_job_dir, set_subdir
+from lit_hydra_bridge.sweep.earlier import EarlierJob, EarlierJobs, Job
 from lit_hydra_bridge.sweep.folder import JobFolder, SweepFolder, aside
-from lit_hydra_bridge.sweep.job import JobState, Outcome
+from lit_hydra_bridge.sweep.index import IndexedJob
+from lit_hydra_bridge.sweep.job import JobState
 from lit_hydra_bridge.sweep.settings import needed_devices
 
 
@@ -39,40 +44,63 @@ class Planner:
         master: the multirun's config.
         folder: the sweep's.
         sweep: its id.
+        code: the app's.
         device_count: how many accelerators there are.
-        resume: whether completed jobs are left alone.
+        resume: the launcher's setting.
+        tell_of_own_dirs: is called when a job's config puts it into another folder than the sweep's.
     """
 
     def __init__(
-        self, configs: FrozenConfigs, master: Any, folder: SweepFolder, sweep: str, *, device_count: int, resume: bool
+        self,
+        configs: FrozenConfigs,
+        master: Any,
+        folder: SweepFolder,
+        sweep: str,
+        code: Code,
+        *,
+        device_count: int,
+        resume: bool | str,
+        tell_of_own_dirs: Callable[[], object],
     ) -> None:
         self._configs, self._master = configs, master
         self._folder, self._sweep = folder, sweep
-        self._device_count = device_count
-        self._resume = resume
-        self._known: dict[int, tuple[JobState, JobFolder]] = {}
+        self._code, self._device_count = code, device_count
+        self._resume, self._tell_of_own_dirs = resume, tell_of_own_dirs
+        self._earlier = EarlierJobs()
+        self._changes = Changes(folder, configs, master, code, resume)
         self._owners: dict[Path, int] = {}
+        self._places: dict[int, JobFolder] = {}
 
     def read_folder(self) -> list[str]:
         """Read what earlier launches have left; return a line about each job's file that can't be read."""
-        problems = []
-        for folder in self._folder.job_folders():
-            try:
-                state = folder.read()
-            except SweepFolderError as error:
-                problems.append(f"{error}; the job is run again")
-                continue
-            if state is not None and state.sweep == self._sweep:
-                self._known[state.number] = (state, folder)
-        return problems
+        return self._earlier.read(self._folder, self._sweep)
 
-    def completed_before(self, number: int, overrides: Sequence[str]) -> tuple[JobState, JobFolder] | None:
+    def numbered(self, jobs: Sequence[Job]) -> list[Job]:
+        """Return a batch's jobs with the numbers that they have in this sweep, and say what has changed since then."""
+        numbered = self._earlier.numbered(jobs)
+        found = [self._earlier.get(number) for number, _ in numbered]
+        self._changes.find(job for job in found if job is not None)
+        return numbered
+
+    def not_in_this_launch(self, *, compare: bool) -> list[EarlierJob]:
+        """Return the jobs that only earlier launches have completed.
+
+        Args:
+            compare: say what has changed since then; that takes some milliseconds a job.
+        """
+        jobs = self._earlier.completed_and_unnamed()
+        if compare:
+            self._changes.find(jobs)
+        return jobs
+
+    def completed_before(self, number: int) -> EarlierJob | None:
         """Return the job as an earlier launch has completed it; None where it has to be run."""
-        known = self._known.get(number)
-        if not self._resume or known is None:
-            return None
-        state, _ = known
-        return known if state.outcome is Outcome.COMPLETED and state.overrides == tuple(overrides) else None
+        job = self._earlier.get(number)
+        return job if job is not None and job.is_completed and not self._changes.is_run_again(job) else None
+
+    def has_other_config(self, state: JobState, overrides: Sequence[str]) -> bool:
+        """Tell whether a job was begun with another config than it has today."""
+        return state.config not in (None, self._configs.config_id(self._master, overrides))
 
     def config(self, number: int, overrides: Sequence[str]) -> Any:
         """Return a job's config."""
@@ -82,6 +110,9 @@ class Planner:
         """Return a job's config as the job itself had it in the end."""
         from omegaconf import open_dict, read_write
 
+        done = self.completed_before(number)
+        if done is not None and CONFIG in done.differs and (saved := saved_config(done.folder.path)) is not None:
+            return saved
         config = self.config(number, overrides)
         if folder is not None:
             set_job_dir(config, folder)
@@ -101,14 +132,13 @@ class Planner:
             SweepError: its folder is another job's, or it needs what is not there.
         """
         config = self.config(number, overrides)
-        folder = JobFolder(Path(os.path.abspath(job_dir(config))))
-        owner = self._owners.setdefault(folder.path, number)
-        if owner != number:
-            raise SweepError(
-                f"jobs {owner} and {number} would have the same folder {folder.path}, and they run at the same time: "
-                "let hydra.sweep.subdir differ, such as ${hydra.job.num}"
-            )
-        state = attempts or self._earlier(folder, number, overrides)
+        sweep, asked = job_place(config)
+        if sweep != self._folder.path:
+            self._tell_of_own_dirs()
+        folder = self._places.get(number) or self._place(asked, number)
+        if folder.path != asked:
+            set_subdir(config, sweep, folder.path)
+        state = attempts or self._begun(folder, number, tuple(overrides))
         set_job_dir(config, folder.path)
         checkpoint = to_go_on_from(folder.path, state.attempts) if state.attempts else None
         resumed = checkpoint is not None and continue_from(config, checkpoint)
@@ -121,19 +151,48 @@ class Planner:
             resumed_from=str(checkpoint) if resumed else None,
         )
 
-    def _earlier(self, folder: JobFolder, number: int, overrides: Sequence[str]) -> JobState:
-        fresh = JobState(number=number, sweep=self._sweep, overrides=tuple(overrides))
-        try:
-            earlier = folder.read()
-        except SweepFolderError:
+    def _place(self, asked: Path, number: int) -> JobFolder:
+        """Return the job's folder: its own of an earlier launch, or one in which no other job's results lie."""
+        earlier = self._earlier.get(number)
+        path = earlier.folder.path if earlier else self._free(asked)
+        owner = self._owners.setdefault(path, number)
+        if owner != number:
+            raise SweepError(
+                f"jobs {owner} and {number} would have the same folder {path}, and they run at the same time: "
+                "let hydra.sweep.subdir differ, such as ${hydra.job.num}"
+            )
+        self._places[number] = JobFolder(path)
+        return self._places[number]
+
+    def _free(self, asked: Path) -> Path:
+        names = itertools.chain([asked], (asked.with_name(f"{asked.name}-{count}") for count in itertools.count(2)))
+        return next(path for path in names if not self._is_anothers(path))
+
+    def _is_anothers(self, path: Path) -> bool:
+        if path in self._earlier.folders:
+            return True
+        with suppress(SweepFolderError):
+            state = JobFolder(path).read()
+            return state is not None and state.sweep != self._sweep
+        return False
+
+    def _begun(self, folder: JobFolder, number: int, overrides: tuple[str, ...]) -> JobState:
+        """Return the job's state before its first attempt of this launch, and make room for it."""
+        earlier, config = self._earlier.get(number), self._configs.config_id(self._master, overrides)
+        fresh = JobState(number=number, sweep=self._sweep, overrides=overrides, config=config, code=self._code.id)
+        self._folder.note([IndexedJob(number=number, overrides=overrides, folder=str(folder.path))])
+        if earlier is None or earlier.state is None:
             return fresh
-        if earlier is None:
+        same = self._resume and (self._resume == OVERRIDES or CONFIG not in earlier.differs)
+        if not same and (earlier.is_completed or newest_checkpoint(folder.path)):
+            try:
+                folder.path.rename(aside(folder.path))
+            except FileNotFoundError:  # it has been removed since
+                pass
+            except OSError as error:
+                raise SweepError(f"{folder.path}: the old results can't be put aside ({error})") from None
             return fresh
-        if earlier.sweep == self._sweep and earlier.overrides == fresh.overrides and self._resume:
-            return JobState(number=number, sweep=self._sweep, overrides=fresh.overrides, attempts=earlier.attempts)
-        if earlier.outcome is Outcome.COMPLETED:
-            folder.path.rename(aside(folder.path))  # what a completed job has left is not written over
-        return fresh
+        return replace(fresh, attempts=earlier.state.attempts) if self._resume else fresh
 
     def _devices(self, config: Any) -> float:
         from omegaconf import OmegaConf

@@ -38,6 +38,10 @@ class Job(Protocol):
     def monitors(self) -> Mapping[str, str]:
         """What callbacks monitor: `min` or `max`."""
 
+    @property
+    def differs(self) -> str:
+        """What it was made with that has changed since: `config`, `code` or both. Another config is another contest."""
+
 
 AnyJob = TypeVar("AnyJob", bound=Job)
 
@@ -95,7 +99,8 @@ def best_of(jobs: Iterable[AnyJob], metric: str | None, mode: str | None) -> Any
     if mode is None:
         return None
     sign = -1.0 if mode == "max" else 1.0
-    found = [(sign * number, job.number, job) for job in jobs for number in _finite(number_of(job, metric))]
+    judged = [job for job in jobs if "config" not in job.differs]
+    found = [(sign * number, job.number, job) for job in judged for number in _finite(number_of(job, metric))]
     return min(found, key=lambda each: each[:2])[2] if found else None
 
 

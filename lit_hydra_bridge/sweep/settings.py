@@ -38,7 +38,8 @@ class LitLocalSettings:
     max_retries: Any = 0
     # What a failed job means for the others: continue; or stop, which ends those that run and starts no more.
     on_failure: Any = "continue"
-    # Whether jobs that an earlier launch of the same sweep has completed are left alone.
+    # Whether jobs that an earlier launch has completed are left alone: true: if their config is the same today;
+    # overrides: also if it has changed; false: all jobs are run again.
     resume: Any = True
     # How job processes are made: fork of the launcher, a forkserver that has imported the libraries, or a fresh
     # interpreter (spawn); auto takes the first that is proven safe.
@@ -162,6 +163,8 @@ def _is_module_list(value: Any) -> bool:
     return value == "auto" or (isinstance(value, list | tuple) and all(isinstance(item, str) for item in value))
 
 
+RESUME: Final[Rule] = (lambda value: isinstance(value, bool) or value == "overrides"), "true, overrides or false"
+
 _RULES: Final[dict[str, Rule]] = {
     "n_jobs": (or_null(lambda value: is_count(value, 1)), "a whole number from 1, or null for as many as fit"),
     "devices": (or_null(_is_devices), "a count, a list of different ids such as [0,1], or null for all"),
@@ -169,7 +172,7 @@ _RULES: Final[dict[str, Rule]] = {
     "timeout_min": (or_null(lambda value: is_number(value) and value > 0), "minutes, more than 0, or null"),
     "max_retries": (lambda value: is_count(value, 0), "a whole number from 0"),
     "on_failure": one_of(ON_FAILURE),
-    "resume": (lambda value: isinstance(value, bool), "true or false"),
+    "resume": RESUME,
     "start_method": one_of(START_METHODS),
     "preload": (_is_module_list, "auto, or a list of modules such as [torch,lightning.pytorch]"),
     "progress": one_of(PROGRESS),

@@ -12,6 +12,7 @@ from lit_hydra_bridge.progress import Progress
 from lit_hydra_bridge.record.redaction import process_redactor
 from lit_hydra_bridge.sweep.board.board import Board
 from lit_hydra_bridge.sweep.board.state import EndedRow, RunningRow, Snapshot
+from lit_hydra_bridge.sweep.earlier import EarlierJob
 from lit_hydra_bridge.sweep.folder import JobFolder
 from lit_hydra_bridge.sweep.job import JobState, Outcome
 from lit_hydra_bridge.sweep.private import shown_text
@@ -56,6 +57,8 @@ class Shown:
     given: Sequence[str] = ()
     rows: list[EndedRow] = field(default_factory=list)
     """Every job that has ended."""
+    differs: dict[int, str] = field(default_factory=dict)
+    """By number, of jobs that were made with what has changed since; see `IndexedJob`."""
 
     def __post_init__(self) -> None:
         self._begun = time.monotonic()
@@ -86,13 +89,19 @@ class Shown:
         """An attempt has ended, and another one will follow."""
         self.board.retrying(self._ended_row(state, folder), attempt, attempts)
 
-    def skipped(self, state: JobState, folder: JobFolder) -> None:
+    def skipped(self, job: EarlierJob) -> None:
         """A job had been completed before."""
-        row = self._ended_row(state, folder, skipped=True)
+        row = self.earlier_row(job)
         self._skipped += 1
         self._counts[Outcome.COMPLETED] += 1
         self.rows.append(row)
         self.board.skipped(row)
+
+    def earlier_row(self, job: EarlierJob) -> EndedRow:
+        """Return the row of a job that an earlier launch has completed."""
+        assert job.state is not None
+        self.differs[job.number] = job.differs
+        return self._ended_row(job.state, job.folder, skipped=True)
 
     def ended(self, state: JobState, folder: JobFolder | None) -> None:
         """A job has ended for the last time."""
@@ -176,6 +185,7 @@ class Shown:
             metrics=state.metrics,
             monitors=state.monitors,
             skipped=skipped,
+            differs=self.differs.get(state.number, ""),
         )
 
     def _varying(self, overrides: Sequence[str]) -> str:

@@ -138,6 +138,7 @@ def _job(sweep: _Sweep, at: int, row: JobRow) -> dict[str, Any]:
         "number": row.number,
         "folder": text(str(row.folder)),
         "outcome": row.outcome,
+        "differs": row.differs,
         "reason": text(row.reason),
         "overrides": [sweep.redactor.override(override) for override in row.overrides],
         "varying": [_override(key, value, sweep.redactor) for key, value in row.varying.items()],

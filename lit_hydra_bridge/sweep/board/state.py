@@ -48,6 +48,8 @@ class EndedRow:
     """What callbacks monitor: `min` or `max`, the end at which each metric is best."""
     skipped: bool = False
     """It had completed in an earlier launch, and was not run again."""
+    differs: str = ""
+    """What has changed since it was run: `config`, `code`, or both."""
 
     @property
     def value(self) -> float | None:

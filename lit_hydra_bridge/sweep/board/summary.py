@@ -89,7 +89,8 @@ def _table(rows: Sequence[EndedRow], width: int, best: int | None) -> list[Line]
     for row in rows:
         bold = "bold " if row.number == best else ""
         job.add(("★ " if bold else "", "bold green"), (f"#{row.number}", "bold"))
-        outcome.add((row.outcome.value, _style(row.outcome)))
+        differs = (f" ({row.differs} changed since)", "yellow") if row.differs else ("", "")
+        outcome.add((row.outcome.value, _style(row.outcome)), differs)
         value.add((inert(value_text(row.return_value)), "bold green" if bold else ""))
         for name, column in zip(names, metrics, strict=True):
             column.add((number_text(row.metrics[name]) if name in row.metrics else "", bold))

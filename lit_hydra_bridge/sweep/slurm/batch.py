@@ -15,19 +15,22 @@ import select
 import shutil
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 from lit_hydra_bridge.errors import SweepError
 from lit_hydra_bridge.files import patiently, write_file
 from lit_hydra_bridge.sweep.batch import RETRIED
+from lit_hydra_bridge.sweep.changes import CONFIG, named
 from lit_hydra_bridge.sweep.folder import JobFolder, SweepFolder
 from lit_hydra_bridge.sweep.fresh import pack_job
 from lit_hydra_bridge.sweep.frozen_config import pin_random_nodes
+from lit_hydra_bridge.sweep.index import IndexedJob
 from lit_hydra_bridge.sweep.job import Attempt, JobState, Outcome
 from lit_hydra_bridge.sweep.plan import JobPlan, Planner
 from lit_hydra_bridge.sweep.program import Program, pack
+from lit_hydra_bridge.sweep.sameness import job_key
 from lit_hydra_bridge.sweep.shown import Shown
 from lit_hydra_bridge.sweep.signals import Signals
 from lit_hydra_bridge.sweep.slurm import executor
@@ -106,16 +109,13 @@ class SlurmBatch:
         if not self.settings.resume:
             return
         overrides_of = {number: tuple(overrides) for number, overrides in self.jobs}
+        keys = {number: job_key(overrides) for number, overrides in self.jobs}
         found: dict[int, tuple[Submission, str]] = {}
         for submission in submissions(self.folder):
             for job in executor.jobs_of(submission):
-                if job.id and overrides_of.get(job.number) == job.overrides:
+                if job.id and keys.get(job.number) == job_key(job.overrides):
                     found[job.number] = (submission, job.id)
-        open_ones = [
-            (number, *each)
-            for number, each in found.items()
-            if not self.planner.completed_before(number, overrides_of[number])
-        ]
+        open_ones = [(number, *each) for number, each in found.items() if not self.planner.completed_before(number)]
         states = executor.look(id for _, _, id in open_ones)
         for number, submission, id in open_ones:
             earlier = submitted_job(submission, number, id)
@@ -129,6 +129,21 @@ class SlurmBatch:
                 earlier.conclude(self.unwritten.write_state)  # it ended while nobody looked
         if self._alive:
             self.shown.say(f"{len(self._alive)} jobs that were submitted before are taken up.")
+        self._mark_changed(overrides_of)
+
+    def _mark_changed(self, overrides_of: Mapping[int, Sequence[str]]) -> None:
+        """A job at Slurm keeps the config that it was submitted with."""
+        for number, job in self._alive.items():
+            if self.planner.has_other_config(job.submitted, overrides_of[number]):
+                self.shown.differs[number] = CONFIG
+                overrides = tuple(overrides_of[number])
+                place = str(job.folder.path)
+                self.folder.note([IndexedJob(number=number, overrides=overrides, folder=place, differs=CONFIG)])
+        if changed := sorted(self.shown.differs.keys() & self._alive.keys()):
+            self.shown.say(
+                f"The config has changed since {named(changed)} began to wait at Slurm. They keep the "
+                f"old one; to submit them anew, cancel them: lit-hydra resume {self.folder.path} --cancel"
+            )
 
     # --- submit -------------------------------------------------------------------------------------------
 
@@ -149,9 +164,9 @@ class SlurmBatch:
                     self._give_up(state, error)
 
     def _plan(self, number: int, overrides: Sequence[str], state: JobState | None) -> JobPlan | None:
-        if state is None and (done := self.planner.completed_before(number, overrides)):
-            self.ended[number] = done
-            self.shown.skipped(*done)
+        if state is None and (done := self.planner.completed_before(number)) and done.state:
+            self.ended[number] = (done.state, done.folder)
+            self.shown.skipped(done)
             return None
         try:
             return self.planner.plan(number, overrides, state)

@@ -9,7 +9,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from lit_hydra_bridge.sweep.settings import ON_FAILURE, PROGRESS, Rule, checked_by, is_count, is_number, one_of, or_null
+from lit_hydra_bridge.sweep.settings import (
+    ON_FAILURE,
+    PROGRESS,
+    RESUME,
+    Rule,
+    checked_by,
+    is_count,
+    is_number,
+    one_of,
+    or_null,
+)
 
 
 @dataclass
@@ -125,7 +135,7 @@ _RULES: Final[dict[str, Rule]] = {
     "signal_delay_s": _count(1),
     "max_retries": _count(0),
     "on_failure": one_of(ON_FAILURE),
-    "resume": (lambda value: isinstance(value, bool), "true or false"),
+    "resume": RESUME,
     "progress": one_of(PROGRESS),
     "results_csv": (lambda value: isinstance(value, bool), "true or false"),
     "poll_s": (lambda value: is_number(value) and value > 0, "seconds, more than 0"),

@@ -9,8 +9,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from lit_hydra_bridge.sweep.earlier import Job
 from lit_hydra_bridge.sweep.job import Outcome
-from lit_hydra_bridge.sweep.launch import Job, Sweep, log, plain_settings
+from lit_hydra_bridge.sweep.launch import Sweep, log, plain_settings
 from lit_hydra_bridge.sweep.program import Program
 from lit_hydra_bridge.sweep.signals import Signals
 from lit_hydra_bridge.sweep.slurm import executor
@@ -59,6 +60,7 @@ class SlurmSweep(Sweep):
     def _run_batch(self, jobs: list[Job]) -> SlurmBatch:
         self._configure_log()
         planner, shown = self._opened()
+        jobs = planner.numbered(jobs)
         log.info(f"Launching {len(jobs)} jobs at Slurm, in {self._folder.path}")
         with ExitStack() as stack:
             signals = stack.enter_context(Signals())

@@ -54,7 +54,7 @@ const pair = (name, value) => [make("dt", {}, name), make("dd", {}, value)];
 
 function factsOf(job, best) {
   const facts = [
-    ...pair("outcome", make("span", { class: "badge" }, dot(job.outcome), job.outcome + (job === best ? " · the best job" : ""))),
+    ...pair("outcome", make("span", { class: "badge" }, dot(job.outcome), job.outcome + (job === best ? " · the best job" : "") + (job.differs ? ` · ${job.differs} changed since` : ""))),
     ...pair("took", durationText(job.duration)),
     ...(isNumber(job.started) ? pair("started", timeText(job.started)) : []),
     ...pair("folder", job.folder),

@@ -20,11 +20,12 @@ const hasValue = (job) => isNumber(valueOf(job));
 // Negative where a is the better of two numbers.
 const compareValues = (a, b) => (chosen.mode === "max" ? b - a : a - b);
 
+// A job whose config has changed since is not compared with the others.
 function bestJob(jobs = JOBS) {
   let best = null;
   if (chosen.mode === null) return best;
   for (const job of jobs) {
-    if (hasValue(job) && (best === null || compareValues(valueOf(job), valueOf(best)) < 0)) best = job;
+    if (hasValue(job) && !job.differs.includes("config") && (best === null || compareValues(valueOf(job), valueOf(best)) < 0)) best = job;
   }
   return best;
 }
