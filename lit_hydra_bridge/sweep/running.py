@@ -114,7 +114,7 @@ class Running:
         if self.asked is not None:
             return self.asked
         if self.failed_rank is not None:
-            return Outcome.FAILED, f"rank {self.failed_rank[0]} {_ended_with(self.failed_rank[1])}{self._tail()}"
+            return Outcome.FAILED, f"rank {self.failed_rank[0]} {ended_with(self.failed_rank[1])}{self._tail()}"
         if attempt.outcome is Outcome.FAILED:
             return Outcome.FAILED, attempt.reason or "it failed"
         if attempt.outcome is Outcome.INTERRUPTED and attempt.reason == KeyboardInterrupt.__name__:
@@ -123,8 +123,8 @@ class Running:
             return Outcome.KILLED, "somebody has sent it SIGTERM"
         if status < 0:
             hint = " (out of memory?)" if status == -signal.SIGKILL else ""
-            return Outcome.KILLED, f"{_ended_with(status)}{hint}{self._tail()}"
-        return Outcome.FAILED, f"its process {_ended_with(status)} before the task returned{self._tail()}"
+            return Outcome.KILLED, f"{ended_with(status)}{hint}{self._tail()}"
+        return Outcome.FAILED, f"its process {ended_with(status)} before the task returned{self._tail()}"
 
     def _tail(self) -> str:
         return last_printed(self.plan.folder.log)
@@ -164,7 +164,8 @@ def in_one_line(text: str) -> str:
     return f"; it last printed: {kept}" if kept else "; it has printed nothing"
 
 
-def _ended_with(status: int) -> str:
+def ended_with(status: int) -> str:
+    """Return in words how a process ended: its exit code, or the signal."""
     if status >= 0:
         return f"ended with exit code {status}"
     try:
