@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -504,6 +505,103 @@ def test_a_killed_launcher_takes_all_with_it(tmp_path: Path, method: str) -> Non
         assert app.notes()[f"ran {x}"] == ran[f"ran {x}"] + again, f"killed after {moment} s"
         assert app.notes()[f"did {x}"] >= 1
     assert all(count == 1 for count in ran.values())
+
+
+DAEMONS_PRELUDE = """
+import ctypes
+import resource
+
+
+def detached(name, run):
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            note(f"daemon {os.getpid()} {name}")
+            run()
+            time.sleep(600)
+        os._exit(0)
+
+
+def close_all():
+    os.chdir("/")
+    os.umask(0)
+    os.closerange(0, 256)
+
+
+def like_python_daemon():
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE: nobody may read its environment
+    close_all()
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(nowhere, descriptor)
+
+
+def other_program():
+    close_all()
+    os.execve("/bin/sleep", ["sleep", "600"], {})
+
+
+SHELL = f"env -i nohup setsid sh -c 'echo daemon $$ shell >> {HERE}/runs.txt; exec sleep 600' < /dev/null > /dev/null 2>&1"
+
+
+def start_all():
+    detached("plain", lambda: None)
+    detached("closed", close_all)
+    detached("python-daemon", like_python_daemon)
+    detached("other program", other_program)
+    subprocess.run(f"{SHELL} &", shell=True, check=True)
+"""
+
+
+def _daemons(app: SweepApp) -> dict[str, int]:
+    """The daemons that were started, and their processes."""
+    return {note.split(" ", 2)[2]: int(note.split()[1]) for note in app.notes() if note.startswith("daemon ")}
+
+
+def _alive(app: SweepApp) -> list[str]:
+    """The daemons that run; zombies do not."""
+    running = []
+    for name, pid in _daemons(app).items():
+        with suppress(OSError):
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+            running += [name] if state != "Z" else []
+    return running
+
+
+@each_supervision
+def test_no_daemon_outlives_its_job(tmp_path: Path, method: str) -> None:
+    """However it has cut itself off; one of another job goes on for as long as that job."""
+    app = SweepApp.create(tmp_path / "app")
+    app.task(
+        """
+        start_all() if cfg.x == "all" else detached("of another job", close_all)
+        hold(cfg.x)
+        """,
+        DAEMONS_PRELUDE,
+    )
+    app.write("other", "")
+    app.write("all", "")
+
+    with app.launch(*app.command("x=all,other", f"hydra.launcher.start_method={method}")) as launched:
+        until(lambda: len(_alive(app)) == 6, "all daemons run")
+        (app.folder / "all").unlink()
+        until(lambda: "#0 completed" in launched.output, "a job has ended, with what it has started")
+        assert _alive(app) == ["of another job"]
+        (app.folder / "other").unlink()
+        assert launched.wait() == 0
+        assert not _alive(app)
+
+
+def test_no_daemon_outlives_a_killed_launcher(tmp_path: Path) -> None:
+    app = SweepApp.create(tmp_path / "app")
+    app.task("start_all(); hold()", DAEMONS_PRELUDE)
+    app.write("hold", "")
+
+    with app.launch(*app.command("x=1")) as launched:
+        until(lambda: len(_alive(app)) == 5, "all daemons run")
+        launched.signal(signal.SIGKILL)
+        until(lambda: not _alive(app), "they are gone")
 
 
 def test_a_killed_launcher_takes_workers_and_ranks_with_it(tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ class _Open:
             raise SweepError(f"{self.name} was open before the launch, and can't be opened again: {error}") from None
 
     def _opened_again(self) -> int:
-        return os.open(f"{_FOLDER}/{self.descriptor}", self.flags)
+        return os.open(f"{_FOLDER}/{self.descriptor}", self.flags & ~os.O_NOFOLLOW)
 
     def why_shared(self) -> str | None:
         """Return what a fork would share, in words; None where that does no harm."""
@@ -98,10 +98,12 @@ def open_anew() -> None:
 
 def why_shared() -> str | None:
     """Return what forks of this process would share, in words; None where there is nothing."""
-    found = [f"{why} (descriptor {each.descriptor})" for each in _open_files() if (why := each.why_shared())]
-    found += [f"the memory of {name}" for name in _shared_memory()]
+    found = {name: f"the memory of {name}" for name in _shared_memory()}
+    found |= {
+        each.name: f"{why} (descriptor {each.descriptor})" for each in _open_files() if (why := each.why_shared())
+    }
     more = f" and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""
-    return f"jobs would share {', '.join(found[:_MOST_NAMED])}{more}" if found else None
+    return f"jobs would share {', '.join(list(found.values())[:_MOST_NAMED])}{more}" if found else None
 
 
 def _open_files() -> Iterator[_Open]:

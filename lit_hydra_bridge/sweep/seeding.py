@@ -109,8 +109,8 @@ def seed_sequence(source: Any) -> Any:
 def is_unseeded(source: Any) -> bool:
     """Tell whether a bit generator or seed sequence was made without a seed: numpy notes what it has drawn instead.
 
-    What it draws has 128 bits, or 32 times the `pool_size`. One in 65,536 has 16 leading zeros, and is taken for a seed.
-    Nothing is noted where `seed` was called.
+    What it draws has 32 bits times the `pool_size`; one in 65,536 has 16 leading zeros, and is taken for a seed. Where
+    `seed` was called nothing is noted.
     """
     sequence = seed_sequence(source)
     entropy = getattr(sequence, "entropy", None)
