@@ -542,7 +542,7 @@ def other_program():
     os.execve("/bin/sleep", ["sleep", "600"], {})
 
 
-SHELL = f"env -i nohup setsid sh -c 'echo daemon $$ shell >> {HERE}/runs.txt; exec sleep 600' < /dev/null > /dev/null 2>&1"
+BY_SHELL = f"echo daemon $$ shell >> {HERE}/runs.txt; exec sleep 600"
 
 
 def start_all():
@@ -550,7 +550,7 @@ def start_all():
     detached("closed", close_all)
     detached("python-daemon", like_python_daemon)
     detached("other program", other_program)
-    subprocess.run(f"{SHELL} &", shell=True, check=True)
+    subprocess.run(f"nohup setsid env -i sh -c '{BY_SHELL}' </dev/null >/dev/null 2>&1 &", shell=True, check=True)
 """
 
 
@@ -721,6 +721,71 @@ def test_a_process_that_cannot_be_made_is_that_jobs_failure(tmp_path: Path) -> N
     assert outcomes(app.out) == {0: "completed", 1: "completed", 3: "completed"}
     told = [line for line in ended.output.splitlines() if "Resource temporarily unavailable" in line]
     assert "#2 FAILED" in told[0] and all("#2" in line or "job 2" in line for line in told)
+
+
+BROKEN_START = """
+fork, Popen = os.fork, subprocess.Popen
+
+
+def broken_fork():
+    if "the fork" in BROKEN:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+    pid = fork()
+    if pid == 0 and "its process" in BROKEN:
+        os._exit(3)
+    if pid == 0 and "its probe" in BROKEN:
+        os.fork = lambda: os.open("/nowhere", 0)
+    return pid
+
+
+class BrokenPopen(Popen):
+    def __init__(self, command, *args, **kwargs):
+        if "forkserver" in BROKEN and "forkserver" in str(command):
+            raise OSError(12, "Cannot allocate memory")
+        super().__init__(command, *args, **kwargs)
+
+
+if __name__ == "__main__":
+    os.fork, subprocess.Popen = broken_fork, BrokenPopen
+"""
+
+
+@pytest.mark.parametrize(
+    ("broken", "taken", "reasons"),
+    [
+        ("the fork", "forkserver", ["can't be started: [Errno 11] Resource temporarily unavailable"]),
+        ("its process", "forkserver", ["did not start: it ended with exit code 3"]),
+        ("its probe", "forkserver", ["it can't make a process: [Errno 2]"]),
+        ("the fork, the forkserver", "spawn", ["Resource temporarily unavailable", "Cannot allocate memory"]),
+    ],
+)
+def test_where_one_way_to_start_jobs_fails_the_next_is_taken(
+    tmp_path: Path, broken: str, taken: str, reasons: list[str]
+) -> None:
+    """And each reason is told."""
+    app = SweepApp.create(tmp_path / "app")
+    app.task("return cfg.x", f"BROKEN = {broken!r}\n{BROKEN_START}")
+
+    ended = app.sweep("x=1,2")
+
+    assert [state["attempts"][0]["start_method"] for state in job_states(app.out).values()] == [taken] * 2
+    assert outcomes(app.out) == {0: "completed", 1: "completed"}
+    told = [line for line in ended.output.splitlines() if "jobs are not forked" in line or "from scratch" in line]
+    assert len(told) == len(reasons)
+    assert all(reason in line for reason, line in zip(reasons, told, strict=True))
+
+
+def test_a_start_method_that_was_asked_for_and_fails_is_one_line(tmp_path: Path) -> None:
+    app = SweepApp.create(tmp_path / "app")
+    app.task("return cfg.x", f"BROKEN = 'its process'\n{BROKEN_START}")
+
+    ended = app.sweep("x=1,2", "hydra.launcher.start_method=fork", returncode=1)
+
+    assert (
+        "hydra.launcher.start_method=fork can't be used here: the process that jobs are forks of did not start: it "
+        "ended with exit code 3; leave it at auto"
+    ) in ended.output
+    assert "Traceback" not in ended.output
 
 
 def _error_line(output: str) -> str:
