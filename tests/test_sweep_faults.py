@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -530,6 +531,103 @@ def test_a_killed_launcher_takes_all_with_it(tmp_path: Path, method: str) -> Non
     assert all(count == 1 for count in ran.values())
 
 
+DAEMONS_PRELUDE = """
+import ctypes
+import resource
+
+
+def detached(name, run):
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            note(f"daemon {os.getpid()} {name}")
+            run()
+            time.sleep(600)
+        os._exit(0)
+
+
+def close_all():
+    os.chdir("/")
+    os.umask(0)
+    os.closerange(0, 256)
+
+
+def like_python_daemon():
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE: nobody may read its environment
+    close_all()
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(nowhere, descriptor)
+
+
+def other_program():
+    close_all()
+    os.execve("/bin/sleep", ["sleep", "600"], {})
+
+
+BY_SHELL = f"echo daemon $$ shell >> {HERE}/runs.txt; exec sleep 600"
+
+
+def start_all():
+    detached("plain", lambda: None)
+    detached("closed", close_all)
+    detached("python-daemon", like_python_daemon)
+    detached("other program", other_program)
+    subprocess.run(f"nohup setsid env -i sh -c '{BY_SHELL}' </dev/null >/dev/null 2>&1 &", shell=True, check=True)
+"""
+
+
+def _daemons(app: SweepApp) -> dict[str, int]:
+    """The daemons that were started, and their processes."""
+    return {note.split(" ", 2)[2]: int(note.split()[1]) for note in app.notes() if note.startswith("daemon ")}
+
+
+def _alive(app: SweepApp) -> list[str]:
+    """The daemons that run; zombies do not."""
+    running = []
+    for name, pid in _daemons(app).items():
+        with suppress(OSError):
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+            running += [name] if state != "Z" else []
+    return running
+
+
+@each_supervision
+def test_no_daemon_outlives_its_job(tmp_path: Path, method: str) -> None:
+    """However it has cut itself off; one of another job goes on for as long as that job."""
+    app = SweepApp.create(tmp_path / "app")
+    app.task(
+        """
+        start_all() if cfg.x == "all" else detached("of another job", close_all)
+        hold(cfg.x)
+        """,
+        DAEMONS_PRELUDE,
+    )
+    app.write("other", "")
+    app.write("all", "")
+
+    with app.launch(*app.command("x=all,other", f"hydra.launcher.start_method={method}")) as launched:
+        until(lambda: len(_alive(app)) == 6, "all daemons run")
+        (app.folder / "all").unlink()
+        until(lambda: "#0 completed" in launched.output, "a job has ended, with what it has started")
+        assert _alive(app) == ["of another job"]
+        (app.folder / "other").unlink()
+        assert launched.wait() == 0
+        assert not _alive(app)
+
+
+def test_no_daemon_outlives_a_killed_launcher(tmp_path: Path) -> None:
+    app = SweepApp.create(tmp_path / "app")
+    app.task("start_all(); hold()", DAEMONS_PRELUDE)
+    app.write("hold", "")
+
+    with app.launch(*app.command("x=1")) as launched:
+        until(lambda: len(_alive(app)) == 5, "all daemons run")
+        launched.signal(signal.SIGKILL)
+        until(lambda: not _alive(app), "they are gone")
+
+
 def test_a_killed_launcher_takes_workers_and_ranks_with_it(tmp_path: Path) -> None:
     app = _training_app(tmp_path / "app")
     app.write("hold", "")
@@ -647,6 +745,71 @@ def test_a_process_that_cannot_be_made_is_that_jobs_failure(tmp_path: Path) -> N
     assert outcomes(app.out) == {0: "completed", 1: "completed", 2: "failed", 3: "completed"}
     told = [line for line in ended.output.splitlines() if "Resource temporarily unavailable" in line]
     assert "#2 FAILED" in told[0] and all("#2" in line or "job 2" in line for line in told)
+
+
+BROKEN_START = """
+fork, Popen = os.fork, subprocess.Popen
+
+
+def broken_fork():
+    if "the fork" in BROKEN:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+    pid = fork()
+    if pid == 0 and "its process" in BROKEN:
+        os._exit(3)
+    if pid == 0 and "its probe" in BROKEN:
+        os.fork = lambda: os.open("/nowhere", 0)
+    return pid
+
+
+class BrokenPopen(Popen):
+    def __init__(self, command, *args, **kwargs):
+        if "forkserver" in BROKEN and "forkserver" in str(command):
+            raise OSError(12, "Cannot allocate memory")
+        super().__init__(command, *args, **kwargs)
+
+
+if __name__ == "__main__":
+    os.fork, subprocess.Popen = broken_fork, BrokenPopen
+"""
+
+
+@pytest.mark.parametrize(
+    ("broken", "taken", "reasons"),
+    [
+        ("the fork", "forkserver", ["can't be started: [Errno 11] Resource temporarily unavailable"]),
+        ("its process", "forkserver", ["did not start: it ended with exit code 3"]),
+        ("its probe", "forkserver", ["it can't make a process: [Errno 2]"]),
+        ("the fork, the forkserver", "spawn", ["Resource temporarily unavailable", "Cannot allocate memory"]),
+    ],
+)
+def test_where_one_way_to_start_jobs_fails_the_next_is_taken(
+    tmp_path: Path, broken: str, taken: str, reasons: list[str]
+) -> None:
+    """And each reason is told."""
+    app = SweepApp.create(tmp_path / "app")
+    app.task("return cfg.x", f"BROKEN = {broken!r}\n{BROKEN_START}")
+
+    ended = app.sweep("x=1,2")
+
+    assert [state["attempts"][0]["start_method"] for state in job_states(app.out).values()] == [taken] * 2
+    assert outcomes(app.out) == {0: "completed", 1: "completed"}
+    told = [line for line in ended.output.splitlines() if "jobs are not forked" in line or "from scratch" in line]
+    assert len(told) == len(reasons)
+    assert all(reason in line for reason, line in zip(reasons, told, strict=True))
+
+
+def test_a_start_method_that_was_asked_for_and_fails_is_one_line(tmp_path: Path) -> None:
+    app = SweepApp.create(tmp_path / "app")
+    app.task("return cfg.x", f"BROKEN = 'its process'\n{BROKEN_START}")
+
+    ended = app.sweep("x=1,2", "hydra.launcher.start_method=fork", returncode=1)
+
+    assert (
+        "hydra.launcher.start_method=fork can't be used here: the process that jobs are forks of did not start: it "
+        "ended with exit code 3; leave it at auto"
+    ) in ended.output
+    assert "Traceback" not in ended.output
 
 
 def _error_line(output: str) -> str:

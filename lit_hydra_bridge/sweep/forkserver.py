@@ -29,7 +29,8 @@ from contextlib import suppress
 from importlib import import_module
 from typing import Any, Final
 
-from lit_hydra_bridge.sweep import fresh, worker
+from lit_hydra_bridge.sweep import fresh, open_files, worker
+from lit_hydra_bridge.sweep.inherited import Inherited
 from lit_hydra_bridge.sweep.job_environment import ThreadedLibraries
 from lit_hydra_bridge.sweep.nursery import Nursery
 from lit_hydra_bridge.sweep.probe import why_not_fork
@@ -90,6 +91,7 @@ class App:
 
     _random_state = RandomState()
     _libraries: ThreadedLibraries
+    _inherited: Inherited
 
     def prepare(self, message: dict[str, Any]) -> str | None:
         """Do what need not wait for the first job; return why a fork would not be safe."""
@@ -105,13 +107,22 @@ class App:
 
     def run_job(self, job: bytes, connection: socket.socket | None) -> int:
         """In a fork: run a job; return its exit code."""
-        return fresh.run_packed_job(job, self._load, self._random_state, connection, self._libraries)
+        return fresh.run_packed_job(job, self._loaded, self._random_state, connection, self._libraries)
 
     def run_rank(self, request: dict[str, Any]) -> int:
         """In a fork: run a further rank of a job; return its exit code."""
         worker.enter_rank(request)
         self._random_state.apply()
-        return worker.run_rank(request, lambda: self._load({}), self._libraries)
+        return worker.run_rank(request, lambda: self._loaded({}), self._libraries)
+
+    def leave(self) -> None:
+        """In a fork: do what the interpreter does at its end."""
+        worker.leave()
+        self._inherited.flush()
+
+    def _loaded(self, seeded: dict[str, str]) -> Program:
+        self._inherited.make_own()
+        return self._load(seeded)
 
     def _load(self, seeded: dict[str, str]) -> Program:
         """Return the program, and note in `seeded` what random state came with it."""
@@ -123,9 +134,12 @@ class LiveApp(App):
 
     def __init__(self, program: Program) -> None:
         self._program = program
-        # Looked at before the fork, which forgets a part of it; and what looks at all modules would, after it, have
-        # their pages copied.
+        # Looked at before the fork, which forgets a part of it; and what looks at all modules or objects would, after
+        # it, have their pages copied.
         self._random_state = RandomState.of_this_process()
+        gc.unfreeze()  # what is frozen can't be found
+        self._inherited = Inherited()
+        gc.freeze()
 
     def _load(self, seeded: dict[str, str]) -> Program:
         return self._program
@@ -137,7 +151,9 @@ class PackedApp(App):
     def prepare(self, message: dict[str, Any]) -> str | None:
         self._packed: bytes = message["program"]
         import_all(message["preload"])
-        return super().prepare(message)
+        unsafe = super().prepare(message) or open_files.why_shared()
+        self._inherited = Inherited()
+        return unsafe
 
     def _load(self, seeded: dict[str, str]) -> Program:
         return fresh.unpacked(self._packed, seeded)
@@ -188,9 +204,8 @@ class Server:
         try:
             pid = self._nursery.fork(
                 lambda: self._in_child(message, descriptor),
-                family=message.get("family"),
                 token=message["token"],
-                mark=descriptor,
+                family=message["family"],
             )
             return {"pid": pid}
         except OSError as error:  # no more processes, or no memory for one: nothing that runs is to blame
@@ -212,7 +227,7 @@ class Server:
             connection = socket.socket(fileno=descriptor) if descriptor is not None else None
             return self._app.run_job(message["job"], connection)
         finally:
-            worker.leave()
+            self._app.leave()
 
 
 def import_all(names: list[str]) -> None:

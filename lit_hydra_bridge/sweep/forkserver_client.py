@@ -12,19 +12,20 @@ import signal
 import socket
 import subprocess
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from typing import Any, Final, Protocol
 
 from lit_hydra_bridge.errors import SweepError
-from lit_hydra_bridge.sweep import fresh, worker
+from lit_hydra_bridge.sweep import fresh, open_files, worker
 from lit_hydra_bridge.sweep.forkserver import Channel, LiveApp, serve
 from lit_hydra_bridge.sweep.job_environment import THREADS
 from lit_hydra_bridge.sweep.machine import python
-from lit_hydra_bridge.sweep.nursery import Ended, Fork, forked, socket_name
+from lit_hydra_bridge.sweep.nursery import Ended, Fork, forked
 from lit_hydra_bridge.sweep.probe import why_not_try
 from lit_hydra_bridge.sweep.program import Program, pack
-from lit_hydra_bridge.sweep.reaper import Marks, end
+from lit_hydra_bridge.sweep.reaper import end
+from lit_hydra_bridge.sweep.running import ended_with
 
 _SERVER_READY_S: Final = 300.0
 _MOST_SERVERS_PER_JOB: Final = 2
@@ -36,10 +37,6 @@ class _Process(Protocol):
     def kill(self) -> None: ...
 
     def wait(self, timeout: float | None = None) -> int: ...
-
-
-class UnsafeForkError(SweepError):
-    """Jobs must not be forks of this process; the message says why."""
 
 
 class _Server:
@@ -62,8 +59,8 @@ class _Server:
         self._ended: list[Ended] = []
         self._started: dict[int, int | str] = {}
         """By the number of a request, the pid; or why there is none."""
-        self._jobs: dict[int, Marks] = {}
-        """By the pid of its first process, how the processes of each job that runs are known."""
+        self._jobs: dict[int, tuple[set[int], bytes]] = {}
+        """By the pid of its first process, how those of each job that runs are known: their groups and the token."""
         self._count = 0
         self._prepare()
 
@@ -72,13 +69,14 @@ class _Server:
 
     def _prepare(self) -> None:
         self._born_with = dict(os.environ)
-        mine, its = socket.socketpair()
         try:
-            with its:
+            mine, its = socket.socketpair()
+            with its, ExitStack() as failed:
+                failed.callback(mine.close)
                 self._process = self._start_process(its, mine)
-        except OSError as error:
-            mine.close()
-            raise self._not_started(error) from None
+                failed.pop_all()
+        except OSError as error:  # no more processes, files or memory
+            raise SweepError(f"{self.called} can't be started: {error}") from None
         self._channel = Channel(mine)
         with suppress(OSError):  # it is dead, which is seen when it is to begin
             self._channel.send(self._prepare_with)
@@ -90,8 +88,7 @@ class _Server:
             threads: the thread budget of each job.
 
         Raises:
-            UnsafeForkError: forks of it can't be relied on.
-            SweepError: it did not start.
+            SweepError: it did not start, or forks of it can't be relied on.
         """
         self._threads = threads
         try:
@@ -100,24 +97,22 @@ class _Server:
             unsafe = self._answer()["ready"]
             self._channel.socket.settimeout(None)
         except (OSError, EOFError) as error:
-            self.close()
-            raise self._not_started(error) from None
+            status = self.close()
+            is_late = isinstance(error, TimeoutError)
+            how = f"gave no answer in {_SERVER_READY_S:g} s" if is_late else ended_with(status)
+            raise SweepError(f"{self.called} did not start: it {how}") from None
         if unsafe is not None:
             self.close()
-            raise UnsafeForkError(self.unsafe.format(unsafe))
+            raise SweepError(self.unsafe.format(unsafe))
 
     def _answer(self) -> dict[str, Any]:
         while True:
             for message, _ in self._channel.receive():
                 return message
 
-    def _not_started(self, error: Exception) -> SweepError:
-        return SweepError(f"{self.called} did not start ({type(error).__name__}: {error})")
-
     def start(self, spec: worker.JobSpec, config: Any, connection: socket.socket, token: str) -> int:
         spec = replace(spec, environment={**self._environment_since(), **spec.environment})
         job = {"do": "job", "job": fresh.pack_job(spec, config)}
-        marks = Marks(set(), token.encode(), socket_name(connection.fileno()))
         for _ in range(_MOST_SERVERS_PER_JOB):
             if not self._is_connected:
                 self._prepare()
@@ -125,10 +120,10 @@ class _Server:
             try:
                 pid = self._begin(job, token, None, connection.fileno())
             except (OSError, EOFError):
-                self._lost(marks)
+                self._lost()
+                end(set(), token.encode())
                 continue
-            marks.groups.add(pid)
-            self._jobs[pid] = marks
+            self._jobs[pid] = {pid}, token.encode()
             return pid
         raise SweepError(f"{self.called} dies whenever it starts a job; try hydra.launcher.start_method=spawn")
 
@@ -147,7 +142,7 @@ class _Server:
             return None
         except SweepError:  # no more processes; the job may try for itself
             return None
-        self._jobs[family].groups.add(pid)
+        self._jobs[family][0].add(pid)
         return pid
 
     def _begin(self, message: dict[str, Any], token: str, family: int | None, descriptor: int | None) -> int:
@@ -172,7 +167,7 @@ class _Server:
     def _is_connected(self) -> bool:
         return self._channel.fileno() >= 0
 
-    def _lost(self, starting: Marks | None = None) -> None:
+    def _lost(self) -> None:
         """The server is dead. Linux kills its jobs with it; what they have started is ended here.
 
         The next start makes another server.
@@ -181,13 +176,11 @@ class _Server:
         self._process.kill()
         self._process.wait()
         told = {ended.pid for ended in self._ended if ended.is_first}
-        for pid, marks in self._jobs.items():
+        for pid, (groups, token) in self._jobs.items():
             if pid not in told:
-                end(marks)
+                end(groups, token)
                 self._ended.append(Ended(pid, -signal.SIGKILL, True, f"{self.called} died"))
         self._jobs.clear()
-        if starting is not None:
-            end(starting)
 
     def descriptors(self) -> list[int]:
         return [self._channel.fileno()] if self._is_connected else []
@@ -219,13 +212,13 @@ class _Server:
             except OSError:
                 self._lost()
 
-    def close(self) -> None:
+    def close(self) -> int:
         self._channel.socket.close()
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(5)
-            return
-        self._process.kill()
-        self._process.wait()
+        try:
+            return self._process.wait(5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            return self._process.wait()
 
 
 class ForkServer(_Server):
@@ -235,7 +228,6 @@ class ForkServer(_Server):
         program: the app, which each job imports.
         preload: modules.
         threads: the thread budget of each job, for libraries that read it when they are loaded.
-        mark: a file descriptor that all forks must have, to be known by.
         warm_up: called in it when these are imported.
     """
 
@@ -246,17 +238,15 @@ class ForkServer(_Server):
         program: Program,
         preload: list[str],
         threads: int,
-        mark: int,
         warm_up: Callable[[], object] | None = None,
     ) -> None:
-        self._mark = mark
         self._environment = {**os.environ, **dict.fromkeys(THREADS, str(threads))}
         super().__init__({"warm_up": warm_up, "preload": preload, "program": pickle.dumps(pack(program))})
 
     def _start_process(self, its: socket.socket, mine: socket.socket) -> _Process:
         return subprocess.Popen(
             python(f"from lit_hydra_bridge.sweep.forkserver import main; main({its.fileno()})"),
-            pass_fds=[its.fileno(), self._mark],
+            pass_fds=[its.fileno()],
             env=self._environment,
             start_new_session=True,
             stdin=subprocess.DEVNULL,
@@ -275,8 +265,7 @@ class Forks(_Server):
         warm_up: called in it after that.
 
     Raises:
-        UnsafeForkError: it is certain that this process can't be forked.
-        SweepError: a fork has failed.
+        SweepError: it is certain that this process can't be forked, or the fork has failed.
     """
 
     name = "fork"
@@ -286,8 +275,8 @@ class Forks(_Server):
     def __init__(
         self, program: Program, leave_parent: Callable[[], None], warm_up: Callable[[], object] | None = None
     ) -> None:
-        if why := why_not_try():
-            raise UnsafeForkError(why)
+        if why := why_not_try() or open_files.why_shared():
+            raise SweepError(why)
         self._app, self._leave_parent = LiveApp(program), leave_parent
         super().__init__({"warm_up": warm_up})
 

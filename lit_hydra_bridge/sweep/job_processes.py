@@ -7,13 +7,12 @@ the reaper    outlives the launcher (reaping.py)
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable
 from typing import Any
 
 from lit_hydra_bridge.errors import SweepError
 from lit_hydra_bridge.sweep.folder import SweepFolder
-from lit_hydra_bridge.sweep.forkserver_client import Forks, ForkServer, UnsafeForkError
+from lit_hydra_bridge.sweep.forkserver_client import Forks, ForkServer
 from lit_hydra_bridge.sweep.local import Spawns, Starter, libraries
 from lit_hydra_bridge.sweep.program import Program
 from lit_hydra_bridge.sweep.reaping import Reaper
@@ -35,34 +34,32 @@ class JobProcesses:
         self, program: Program, settings: Any, folder: SweepFolder, warm_up: Callable[[], object] | None = None
     ) -> None:
         self._program, self._settings, self._folder, self._warm_up = program, settings, folder, warm_up
-        self._reaper: Reaper | None = None
-        self._prepared: Forks | None = None
+        self.reaper = Reaper()
+        """Is told of all jobs."""
+        self._prepared: Forks | SweepError | None = None
         self._starter: Starter | None = None
 
     def prepare(self) -> None:
-        """Start what takes its time, and will most likely be needed."""
-        if self._may_fork:
-            with suppress(SweepError):  # tried again, and told, when jobs are to be started
-                self._prepared = self._forks()
-
-    @property
-    def reaper(self) -> Reaper:
-        """Is told of all jobs."""
-        if self._reaper is None:
-            self._reaper = Reaper()
-        return self._reaper
+        """Start what takes its time, and will most likely be needed; before the launcher opens files of its own."""
+        if self._may_fork and self._prepared is None and self._starter is None:
+            try:
+                self._prepared = Forks(self._program, self._leave, self._warm_up)
+            except SweepError as why:  # told when jobs are to be started
+                self._prepared = why
 
     def watch(self, token: str) -> None:
         """Let the reaper begin; the folder has been taken.
 
         Args:
-            token: what stands in the environment of all that the sweep starts.
+            token: what all that the sweep starts is known by.
+
+        Raises:
+            SweepError: it can't be started.
         """
         self.reaper.start(token, self._folder.lock_handle)
 
-    @contextmanager
-    def starter(self, threads: int) -> Iterator[Starter]:
-        """What starts the jobs of a batch.
+    def starter(self, threads: int) -> Starter:
+        """Return what starts the jobs of all batches.
 
         Args:
             threads: the thread budget of each.
@@ -70,13 +67,9 @@ class JobProcesses:
         Raises:
             SweepError: the start method that was asked for is not safe, or not possible.
         """
-        starter = self._starter or self._first_safe(threads)
-        if starter.name == "spawn":  # others have prepared what is good for all batches
-            with closing(starter):
-                yield starter
-            return
-        self._starter = starter
-        yield starter
+        if self._starter is None:
+            self._starter = self._first_possible(threads)
+        return self._starter
 
     def close(self, *, all_is_well: bool = True) -> None:
         """End them.
@@ -85,52 +78,48 @@ class JobProcesses:
             all_is_well: no job is left; else the reaper kills what is.
         """
         for starter in (self._starter, self._prepared):
-            if starter is not None:
+            if starter is not None and not isinstance(starter, SweepError):
                 starter.close()
-        if self._reaper is not None:
-            self._reaper.close(all_is_well=all_is_well)
-        self._starter = self._prepared = self._reaper = None
+        self._starter = self._prepared = None
+        self.reaper.close(all_is_well=all_is_well)
 
     @property
     def _may_fork(self) -> bool:
         return self._settings.start_method in ("auto", "fork")
 
-    def _first_safe(self, threads: int) -> Starter:
+    def _first_possible(self, threads: int) -> Starter:
+        """Why it is not an earlier one is told."""
         wanted = self._settings.start_method
         if self._may_fork:
             try:
-                return _begun(self._forks(), threads)
-            except UnsafeForkError as why:
+                return self._forking(threads)
+            except SweepError as why:
                 if wanted == "fork":
                     raise SweepError(
-                        f"hydra.launcher.start_method=fork is not safe here: {why}; leave it at auto"
+                        f"hydra.launcher.start_method=fork can't be used here: {why}; leave it at auto"
                     ) from None
                 log.info(f"jobs are not forked from this process: {why}")
-        if wanted in ("auto", "forkserver"):
+        if wanted != "spawn":
             try:
-                return _begun(self._forkserver(threads), threads)
-            except SweepError as error:
+                preload = libraries() if self._settings.preload == "auto" else list(self._settings.preload)
+                server = ForkServer(self._program, preload, threads, self._warm_up)
+                server.begin(threads)
+                return server
+            except SweepError as why:
                 if wanted == "forkserver":
                     raise
-                log.info(f"jobs are started from scratch: {error}")
+                log.info(f"jobs are started from scratch: {why}")
         return Spawns(self._program)
 
-    def _forkserver(self, threads: int) -> ForkServer:
-        preload = libraries() if self._settings.preload == "auto" else list(self._settings.preload)
-        return ForkServer(self._program, preload, threads, self.reaper.reading, self._warm_up)
-
-    def _forks(self) -> Forks:
-        reaper, folder = self.reaper, self._folder  # there before the fork, which has to have its pipe
-
-        def leave() -> None:
-            """In the fork: these are the launcher's own."""
-            reaper.leave()
-            folder.leave()
-
+    def _forking(self, threads: int) -> Forks:
         prepared, self._prepared = self._prepared, None
-        return prepared or Forks(self._program, leave, self._warm_up)
+        if isinstance(prepared, SweepError):
+            raise prepared
+        assert prepared is not None, "prepare comes first"
+        prepared.begin(threads)
+        return prepared
 
-
-def _begun(server: Forks | ForkServer, threads: int) -> Starter:
-    server.begin(threads)
-    return server
+    def _leave(self) -> None:
+        """In the fork: these are the launcher's own."""
+        self.reaper.leave()
+        self._folder.leave()

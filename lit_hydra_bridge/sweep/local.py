@@ -50,7 +50,7 @@ class Starter(Protocol):
     def kill(self, pid: int) -> None:
         """End a job now, with all that it has started."""
 
-    def close(self) -> None:
+    def close(self) -> object:
         """End everything."""
 
 

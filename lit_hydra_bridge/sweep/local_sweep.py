@@ -98,12 +98,13 @@ class LocalSweep(Sweep):
     def _run_batch(self, jobs: list[Job]) -> Batch:
         pool = self._pool(len(jobs))
         self._configure_log()
+        self._processes.prepare()  # anew, if they were closed meanwhile
         planner, shown = self._opened()
         jobs = planner.numbered(jobs)
         log.info(f"Launching {len(jobs)} jobs locally, {min(pool.n_jobs, len(jobs))} at a time, in {self._folder.path}")
         with ExitStack() as stack:
             signals = stack.enter_context(Signals())
-            starter = stack.enter_context(self._processes.starter(pool.threads))
+            starter = self._processes.starter(pool.threads)
             shown.begin(jobs, pool.n_jobs)
             stack.callback(shown.end)
             batch = Batch(

@@ -3,7 +3,7 @@
 Each process started here leads a session and a process group of its own, in which its children stay. A family has
 ended when its first process is gone and its groups are empty: left by themselves within a moment, or else made to go.
 Where Linux allows it, orphans come to this process: so no zombie keeps a group alive in a container whose first process
-waits for none, and a program that has left its job's session is found by the token in its environment.
+waits for none, and a daemon that has left its job's session is found by the token that it carries (reaper.py).
 
     first process gone -> NATURAL_S -> SIGTERM to what is left -> TERM_S -> SIGKILL -> KILL_S -> given up
 
@@ -23,7 +23,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final, NoReturn
 
-from lit_hydra_bridge.sweep.reaper import has_open, has_token
+from lit_hydra_bridge.sweep.reaper import has_token
 
 NATURAL_S: Final = 2.0
 TERM_S: Final = 3.0
@@ -49,17 +49,11 @@ class Ended:
 @dataclass
 class _Family:
     first: int
+    token: bytes
     members: dict[int, int | None] = field(default_factory=dict)
     """pid of each process that was started -> its status, None while it runs."""
-    token: bytes = b""
-    mark: str = ""
-    """The socket that the forks of the first process have inherited, as /proc names it."""
     clearing_since: float | None = None
     signalled: int = 0
-
-    def owns(self, pid: int) -> bool:
-        """Tell whether a process that has left the family's groups is still of this family."""
-        return has_token(pid, self.token) or bool(self.mark and has_open(pid, self.mark))
 
 
 class Nursery:
@@ -75,29 +69,25 @@ class Nursery:
         if self._adopts:
             _set_subreaper(False)
 
-    def fork(
-        self, run: Callable[[], int], *, family: int | None = None, token: str = "", mark: int | None = None
-    ) -> int:
+    def fork(self, run: Callable[[], int], *, token: str, family: int | None = None) -> int:
         """Start a process that calls `run` and ends with the code that it returns.
 
         Args:
             run: never returns to the caller's code; what it raises is printed.
+            token: what this family's processes carry, and no other's.
             family: the first process of the family that it joins; None begins a new one.
-            token: what stands in the environment of this family's programs, and of no other's.
-            mark: a socket's descriptor that this family's forks inherit, and no other's.
 
         Returns:
             Its pid.
         """
         pid = forked(run)
-        self.adopt(pid, family=family, token=token, mark=mark)
+        self.adopt(pid, token=token, family=family)
         return pid
 
-    def adopt(self, pid: int, *, family: int | None = None, token: str = "", mark: int | None = None) -> None:
+    def adopt(self, pid: int, *, token: str, family: int | None = None) -> None:
         """Look after a process that was started otherwise; it must lead a session."""
         first = pid if family is None else family
-        new = _Family(first, token=token.encode(), mark=socket_name(mark))
-        self._families.setdefault(first, new).members[pid] = None
+        self._families.setdefault(first, _Family(first, token.encode())).members[pid] = None
         with suppress(OSError, AttributeError):  # not on Linux, or an old one: `wait_s` tells to look often
             self._descriptors[pid] = os.pidfd_open(pid)
 
@@ -179,7 +169,7 @@ class Nursery:
             with suppress(OSError):
                 if os.getpgid(pid) in family.members:
                     os.waitpid(pid, os.WNOHANG)
-                elif family.owns(pid) and os.waitpid(pid, os.WNOHANG)[0] == 0:
+                elif has_token(pid, family.token) and os.waitpid(pid, os.WNOHANG)[0] == 0:
                     found.append(pid)
         return found
 
@@ -248,11 +238,6 @@ def _reap(pid: int) -> int | None:
     except ChildProcessError:  # somebody else has waited for it
         return 0 if not _exists(pid) else None
     return os.waitstatus_to_exitcode(status) if found else None
-
-
-def socket_name(descriptor: int | None) -> str:
-    """Return a socket's name in /proc; empty without one."""
-    return "" if descriptor is None else f"socket:[{os.fstat(descriptor).st_ino}]"
 
 
 def _exists(pid: int) -> bool:

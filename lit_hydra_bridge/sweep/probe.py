@@ -39,7 +39,10 @@ def why_not_fork(deadline_s: float = DEADLINE_S) -> str | None:
     """
     if why := why_not_try():
         return why
-    pid = os.fork()
+    try:
+        pid = os.fork()
+    except OSError as error:
+        return f"it can't make a process: {error}"
     if pid == 0:
         _probe_and_exit()
     status = _wait(pid, deadline_s)

@@ -5,8 +5,9 @@
 FD is a pipe's reading end, and only the launcher has the writing end. `+12` names a process group to watch, `-12`
 one to forget, `.` says that all is well and over. The pipe's end without that means that the launcher is gone.
 
-Programs that have left their job's group are known by TOKEN, which stands in the environment of each job; forks that
-have left it, by the pipe's reading end, which every fork inherits.
+What has left its job's group is known by TOKEN, which each job carries in two places: in its environment, and as a
+resource limit that Linux does not use. A daemon that leaves its session, closes all files and clears its environment
+still has the limit, and so has everything that it starts.
 """
 
 from __future__ import annotations
@@ -15,9 +16,14 @@ import os
 import signal
 import sys
 import time
+from contextlib import suppress
+from typing import Final
 
-_LIMIT_S = 5.0
-_PAUSE_S = 0.05
+_LIMIT_S: Final = 5.0
+_PAUSE_S: Final = 0.05
+_RLIMIT_LOCKS: Final = 10
+"""The number of file locks that a process may hold: kept and inherited, but not looked at since Linux 2.4.25."""
+_JOB_BITS, _ATTEMPT_BITS = 20, 10
 
 
 def main(pipe: int, token: bytes) -> None:
@@ -32,35 +38,22 @@ def main(pipe: int, token: bytes) -> None:
             if line == b".":
                 return
             (groups.add if line[:1] == b"+" else groups.discard)(int(line[1:]))
-    end(Marks(groups, token, f"pipe:[{os.fstat(pipe).st_ino}]"))
+    end(groups, token)
 
 
-class Marks:
-    """By what processes are known that belong together.
-
-    Args:
-        groups: process groups.
-        token: what stands in their environment.
-        file: what they have open, as /proc names it.
-    """
-
-    def __init__(self, groups: set[int], token: bytes, file: str) -> None:
-        self.groups, self.token, self.file = groups, token, file
-
-
-def end(marks: Marks) -> None:
-    """Kill until nothing is left."""
+def end(groups: set[int], token: bytes) -> None:
+    """Kill until nothing is left of these process groups, and of what carries the token."""
     deadline = time.monotonic() + _LIMIT_S
-    while kill_all(marks) and time.monotonic() < deadline:
+    while kill_all(groups, token) and time.monotonic() < deadline:
         time.sleep(_PAUSE_S)
 
 
-def kill_all(marks: Marks) -> bool:
-    """Kill all that has a mark, in one round; tell whether there was anything."""
+def kill_all(groups: set[int], token: bytes) -> bool:
+    """Kill them in one round; tell whether there was anything."""
     found = False
     for target, kill in [
-        *((pid, os.kill) for pid in relatives(marks)),
-        *((group, os.killpg) for group in marks.groups),
+        *((pid, os.kill) for pid in relatives(groups, token)),
+        *((group, os.killpg) for group in groups),
     ]:
         try:
             kill(target, signal.SIGKILL)
@@ -70,8 +63,8 @@ def kill_all(marks: Marks) -> bool:
     return found
 
 
-def relatives(marks: Marks) -> set[int]:
-    """Return the processes of the groups' sessions, those with a mark, and the descendants of all (Linux only)."""
+def relatives(groups: set[int], token: bytes) -> set[int]:
+    """Return the processes of the groups' sessions, those with the token, and the descendants of all (Linux only)."""
     parents: dict[int, int] = {}
     found = set()
     for name in os.listdir("/proc") if os.path.isdir("/proc/self") else ():
@@ -84,8 +77,7 @@ def relatives(marks: Marks) -> set[int]:
             if state == b"Z":
                 continue
             parents[pid] = int(parent)
-            is_member = int(group) in marks.groups or int(session) in marks.groups
-            if is_member or has_token(pid, marks.token) or has_open(pid, marks.file):
+            if int(group) in groups or int(session) in groups or has_token(pid, token):
                 found.add(pid)
         except (OSError, ValueError):  # it ended meanwhile
             continue
@@ -94,29 +86,36 @@ def relatives(marks: Marks) -> set[int]:
     return found
 
 
-def has_open(pid: int, target: str) -> bool:
-    """Tell whether a process has a file or pipe open."""
-    folder = f"/proc/{pid}/fd"
-    try:
-        names = os.listdir(folder)
-    except OSError:
-        return False
-    for name in names:
-        try:
-            if os.readlink(f"{folder}/{name}") == target:
-                return True
-        except OSError:  # it was closed meanwhile
-            continue
-    return False
+def carry(token: str) -> None:
+    """Let this process, and all that it starts from now on, be known by a job's token; see `has_token`."""
+    with suppress(Exception):  # not Linux, or a sandbox that allows no such limit: the environment has the token
+        import resource
+
+        _, hard = resource.getrlimit(_RLIMIT_LOCKS)
+        resource.setrlimit(_RLIMIT_LOCKS, (_as_limit(token.encode()), hard))
 
 
 def has_token(pid: int, token: bytes) -> bool:
-    """Tell whether a process was started with the token in its environment."""
+    """Tell whether a process carries a token: a job's, or a sweep's, with which those of all its jobs begin."""
+    is_sweeps = b":" not in token
     try:
+        with open(f"/proc/{pid}/limits", "rb") as file:
+            limit = next((line.split()[3] for line in file if line.startswith(b"Max file locks")), b"")
+        if limit.isdigit() and int(limit) >> (_JOB_BITS + _ATTEMPT_BITS) * is_sweeps == _as_limit(token):
+            return True
         with open(f"/proc/{pid}/environ", "rb") as file:
             return bool(token) and token in file.read()
     except OSError:
         return False
+
+
+def _as_limit(token: bytes) -> int:
+    """Return a token as a number: 32 bits of the sweep, and those of the job's number and of the attempt."""
+    sweep, *job = token.rstrip(b";").split(b":")
+    number = int(sweep[:8], 16)
+    for part, bits in zip(job, (_JOB_BITS, _ATTEMPT_BITS), strict=True) if job else ():
+        number = number << bits | int(part) % (1 << bits)
+    return number
 
 
 if __name__ == "__main__":

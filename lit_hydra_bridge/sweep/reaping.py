@@ -7,6 +7,7 @@ import subprocess
 from contextlib import suppress
 from pathlib import Path
 
+from lit_hydra_bridge.errors import SweepError
 from lit_hydra_bridge.sweep import reaper
 from lit_hydra_bridge.sweep.machine import interpreter
 
@@ -15,8 +16,7 @@ class Reaper:
     """A process that kills what is watched once this one is gone."""
 
     def __init__(self) -> None:
-        # Every fork inherits the reading end, and is known by it.
-        self.reading, self._writing = os.pipe()
+        self._writing: int | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, token: str, keep_open: int | None = None) -> None:
@@ -25,17 +25,26 @@ class Reaper:
         Args:
             token: what stands in the environment of all that the sweep starts.
             keep_open: a file descriptor that stays open until all is gone: the lock of the sweep's folder.
+
+        Raises:
+            SweepError: it can't be started.
         """
-        kept = [self.reading] if keep_open is None else [self.reading, keep_open]
-        self._process = subprocess.Popen(
-            [interpreter(), "-I", "-S", str(Path(reaper.__file__)), str(self.reading), token],
-            pass_fds=kept,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-            cwd="/",  # a folder that somebody may want to unmount is not held
-        )
+        try:
+            reading, self._writing = os.pipe()
+            try:
+                self._process = subprocess.Popen(
+                    [interpreter(), "-I", "-S", str(Path(reaper.__file__)), str(reading), token],
+                    pass_fds=[reading] if keep_open is None else [reading, keep_open],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    start_new_session=True,
+                    cwd="/",  # a folder that somebody may want to unmount is not held
+                )
+            finally:
+                os.close(reading)
+        except OSError as error:
+            raise SweepError(f"the process that ends what jobs leave behind can't be started: {error}") from None
 
     def watch(self, group: int) -> None:
         """Kill this process group, and its session, when this process is gone."""
@@ -54,17 +63,18 @@ class Reaper:
         if all_is_well:
             self._tell(".\n")
         self.leave()
-        os.close(self.reading)
         if self._process is not None:
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(10)
 
     def leave(self) -> None:
         """In a forked child: the pipe is its parent's, and must end with it."""
-        if self._writing >= 0:
+        if self._writing is not None:
             os.close(self._writing)
-            self._writing = -1
+            self._writing = None
 
     def _tell(self, line: str) -> None:
+        if self._writing is None:
+            return
         with suppress(OSError):  # somebody has killed the reaper: jobs still die with their launcher, as Linux does it
             os.write(self._writing, line.encode())

@@ -109,7 +109,7 @@ class Running:
     def note_failed_rank(self, rank: int, status: int) -> None:
         """One of its ranks has failed; Lightning ends the others because of it, and they print as well."""
         if self.failed_rank is None:
-            self.failed_rank = f"rank {rank} {_ended_with(status)}{self._tail()}"
+            self.failed_rank = f"rank {rank} {ended_with(status)}{self._tail()}"
 
     def verdict(self, status: int, write: Callable[[JobFolder, JobState], object]) -> JobState:
         """Return the job's state now that all of its processes are gone.
@@ -154,8 +154,8 @@ class Running:
             return Outcome.KILLED, "somebody has sent it SIGTERM"
         if status < 0:
             hint = " (out of memory?)" if status == -signal.SIGKILL else ""
-            return Outcome.KILLED, f"{_ended_with(status)}{hint}{self._tail()}"
-        return Outcome.FAILED, f"its process {_ended_with(status)} before the task returned{self._tail()}"
+            return Outcome.KILLED, f"{ended_with(status)}{hint}{self._tail()}"
+        return Outcome.FAILED, f"its process {ended_with(status)} before the task returned{self._tail()}"
 
     def _tail(self) -> str:
         return last_printed(self.plan.folder.log)
@@ -199,7 +199,8 @@ def in_one_line(text: str) -> str:
     return f"; it last printed: {kept}" if kept else "; it has printed nothing"
 
 
-def _ended_with(status: int) -> str:
+def ended_with(status: int) -> str:
+    """Return in words how a process ended: its exit code, or the signal."""
     if status >= 0:
         return f"ended with exit code {status}"
     try:

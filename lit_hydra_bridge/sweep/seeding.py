@@ -12,6 +12,7 @@ import os
 import random
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib import import_module
 from types import ModuleType
@@ -58,11 +59,11 @@ class RandomState:
         if "random" in self.seeded:
             random.setstate(self.python)
             how["random"] = BY_THE_APP
-        for name, seed in (("numpy", _seed_numpy), ("torch", _seed_torch)):
+        for name in ("numpy", "torch"):
             if name in sys.modules:
                 how[name] = BY_THE_APP if name in self.seeded else AFRESH
-                if name not in self.seeded:
-                    seed()
+        if how.get("torch") == AFRESH:
+            _seed_torch()
         return how
 
     def restore(self) -> dict[str, str]:
@@ -82,14 +83,6 @@ class RandomState:
         return {**how, **dict.fromkeys(sorted(self.seeded), BY_THE_APP)}
 
 
-def _seed_numpy() -> None:
-    numpy: Any = sys.modules["numpy"]
-    if hasattr(numpy.random, "set_bit_generator"):  # seeded by itself, and known to be so: `_numpy_is_seeded`
-        numpy.random.set_bit_generator(numpy.random.MT19937())
-    else:
-        numpy.random.seed(int.from_bytes(os.urandom(4), "little"))
-
-
 def _seed_torch() -> None:
     torch: Any = sys.modules["torch"]
     # torch's own seeds are as large; a small one would look as if the app had given it.
@@ -102,12 +95,26 @@ def _torch_is_seeded() -> bool:
 
 
 def _numpy_is_seeded() -> bool:
-    """numpy notes the entropy of a generator that it has seeded itself, and forgets it where `seed` was called."""
     mtrand: Any = sys.modules.get("numpy.random.mtrand")
-    if mtrand is None:
-        return False
-    generator = getattr(mtrand._rand, "_bit_generator", None)
-    return getattr(generator, "seed_seq", "unknown") is None
+    return mtrand is not None and not is_unseeded(mtrand._rand._bit_generator)
+
+
+def seed_sequence(source: Any) -> Any:
+    """Return what a bit generator of numpy was seeded with; a seed sequence itself."""
+    if hasattr(source, "entropy"):
+        return source
+    return getattr(source, "seed_seq", None) or getattr(source, "_seed_seq", None)
+
+
+def is_unseeded(source: Any) -> bool:
+    """Tell whether a bit generator or seed sequence was made without a seed: numpy notes what it has drawn instead.
+
+    What it draws has 32 bits times the `pool_size`; one in 65,536 has 16 leading zeros, and is taken for a seed. Where
+    `seed` was called nothing is noted.
+    """
+    sequence = seed_sequence(source)
+    entropy = getattr(sequence, "entropy", None)
+    return isinstance(entropy, int) and 0 <= 32 * sequence.pool_size - entropy.bit_length() < 16
 
 
 def _python_is_seeded(others: set[str]) -> bool:
@@ -119,7 +126,7 @@ def _python_is_seeded(others: set[str]) -> bool:
     torch: Any = sys.modules.get("torch")
     if "torch" in others and torch is not None and _is_state_of(torch.initial_seed()):
         return True
-    return any(_calls_random_seed(tree, inside=bool(others)) for tree in _sources_of_app())
+    return any(_calls_random_seed(source, inside=bool(others)) for source in sources_of_app())
 
 
 def _is_state_of(seed: int) -> bool:
@@ -133,8 +140,12 @@ def _is_state_of(seed: int) -> bool:
     return False
 
 
-def _calls_random_seed(tree: ast.Module, *, inside: bool) -> bool:
+def _calls_random_seed(source: bytes, *, inside: bool) -> bool:
     """Tell whether a module calls `random.seed` with a seed; with `inside`, in its functions too."""
+    try:
+        tree = ast.parse(source if b"seed" in source else b"")
+    except (SyntaxError, ValueError):
+        return False
     modules, functions = set(), set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -162,16 +173,12 @@ def _executed(node: ast.AST) -> Iterator[ast.AST]:
             yield from _executed(child)
 
 
-def _sources_of_app() -> Iterator[ast.Module]:
+def sources_of_app() -> Iterator[bytes]:
+    """Give the source files of the app's own modules."""
     for module in list(sys.modules.values()):
         if isinstance(module, ModuleType) and (file := own_file(module)):
-            try:
-                with open(file, "rb") as source:
-                    text = source.read()
-                if b"seed" in text:
-                    yield ast.parse(text)
-            except (OSError, SyntaxError, ValueError):
-                continue
+            with suppress(OSError), open(file, "rb") as source:
+                yield source.read()
 
 
 _STANDARD_LIBRARY: Final = os.path.dirname(os.__file__)

@@ -38,6 +38,7 @@ from lit_hydra_bridge.sweep.private import learn_secrets
 from lit_hydra_bridge.sweep.program import Program
 from lit_hydra_bridge.sweep.quick_configs import quick_configs
 from lit_hydra_bridge.sweep.ranks import started_by
+from lit_hydra_bridge.sweep.reaper import carry
 from lit_hydra_bridge.sweep.verdict import AskedToEnd, completed, failed
 
 
@@ -60,6 +61,7 @@ def enter(spec: JobSpec, libraries: ThreadedLibraries | None = None) -> None:
     patiently(lambda: folder.path.mkdir(parents=True, exist_ok=True))
     redirect(folder.log)
     job_environment.apply(spec.environment)
+    carry(os.environ.get(job_environment.JOB, ""))
     slot = spec.state.attempts[-1].slot
     job_environment.limit_threads(slot.threads, libraries)
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -211,6 +213,7 @@ def enter_rank(request: dict[str, Any]) -> None:
     redirect(Path(request["log"]))
     os.environ.clear()
     os.environ.update(request["env"])
+    carry(os.environ.get(job_environment.JOB, ""))
     os.chdir(request["cwd"])
     sys.argv = list(request["argv"])
     signal.signal(signal.SIGINT, signal.default_int_handler)
