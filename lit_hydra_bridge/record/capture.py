@@ -84,7 +84,9 @@ class JobCapture:
         self.ancestors: list[Ancestor] = []
         self._absorbed = 0
         self._reading = self.attempt("config", self._read_config) or ConfigReading({}, {})
-        self.hydra = self.attempt("hydra", self._read_hydra_job) if has_hydra(self.root) else None
+        self.hydra: HydraJob = (
+            self.attempt("hydra", self._read_hydra_job) if has_hydra(self.root) else None
+        ) or HydraJob()
         self.slurm = self.attempt("slurm", lambda: read_slurm_job(os.environ))
         self.entry = self.attempt("entry", lambda: self._read_entry(is_hydra_job)) or bare_entry()
         # Last: from here on the redactor belongs to the look-up's thread.
@@ -203,9 +205,9 @@ def _ancestor(record: RunRecord, path: str | None, global_step: object) -> Ances
         created=record.created,
         checkpoint=path,
         global_step=global_step if type(global_step) is int else None,
-        overrides=record.hydra.overrides if record.hydra else [],
-        job_num=record.hydra.job_num if record.hydra else None,
-        output_dir=record.hydra.output_dir if record.hydra else None,
+        overrides=record.hydra.overrides,
+        job_num=record.hydra.job_num,
+        output_dir=record.hydra.output_dir,
         commit=record.source.commit if record.source else None,
         config=record.config.composed,
     )
@@ -293,7 +295,7 @@ def capture_by_hand(config: Any, overrides: list[str] | None, options: CaptureOp
     capture = JobCapture(config, options, is_hydra_job=False)
     if overrides is not None:
         redacted = [capture.redactor.override(override) for override in overrides]
-        capture.hydra = replace(capture.hydra or HydraJob(hydra_version=hydra_version()), overrides=redacted)
+        capture.hydra = replace(capture.hydra, hydra_version=hydra_version(), overrides=redacted)
     return capture
 
 

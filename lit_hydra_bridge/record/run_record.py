@@ -51,9 +51,9 @@ class ComposedConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class HydraJob:
-    """What Hydra knew of the job."""
+    """What Hydra knew of the job; empty, and false, where no Hydra job ran."""
 
-    hydra_version: str
+    hydra_version: str = ""
     version_base: str | None = None
     overrides: list[str] = field(default_factory=list)
     hydra_overrides: list[str] = field(default_factory=list)
@@ -66,6 +66,9 @@ class HydraJob:
     mode: str | None = None
     sweep_dir: str | None = None
     output_dir: str | None = None
+
+    def __bool__(self) -> bool:
+        return self != HydraJob()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,7 +191,7 @@ class RunRecord:
     entry: Entry
     environment: Environment
     schema_version: int = SCHEMA_VERSION
-    hydra: HydraJob | None = None
+    hydra: HydraJob = field(default_factory=HydraJob)
     source: SourceCode | None = None
     slurm: SlurmJob | None = None
     """None: it did not run in a Slurm job."""
@@ -211,6 +214,8 @@ class RunRecord:
 
         Keys that this version does not know are passed over; keys with a default may be missing.
         """
+        if isinstance(data, dict) and data.get("hydra", ...) is None:  # as earlier versions said "no Hydra job"
+            data = {**data, "hydra": {}}
         try:
             return _Reader().record(cls, data)
         except RecursionError:

@@ -44,8 +44,7 @@ def read_training(folder: str, problems: list[str]) -> Training:
         record = _record(plain)
         if record is not None:
             metrics = dict(record.metrics)
-            if record.hydra is not None:
-                overrides, number = tuple(record.hydra.overrides), record.hydra.job_num
+            overrides, number = tuple(record.hydra.overrides), record.hydra.job_num
     for path in tables:
         metrics |= _last_values(path, problems)
     best = known.get("best") or known.get("last")
