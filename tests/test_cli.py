@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -202,6 +203,15 @@ def test_help_teaches_by_examples(command: list[str], tmp_path: Path) -> None:
     assert "Examples:\n  " in done.stdout and f"lit-hydra {' '.join(command)}".strip() in done.stdout
     assert max(map(len, done.stdout.split("\n"))) <= 80
     assert lit_hydra(*command, "-h", cwd=tmp_path).stdout == done.stdout
+
+
+def test_the_list_of_commands_has_whole_summaries(tmp_path: Path) -> None:
+    for columns in ("50", "80", "200"):
+        shown = lit_hydra("--help", cwd=tmp_path, env={"COLUMNS": columns}).stdout
+        listed = " ".join(shown.partition("Commands:")[2].partition("Examples:")[0].split())
+        for name in _COMMANDS:
+            summary = getattr(import_module(f"lit_hydra_bridge.cli.{name}"), name).help.partition("\n\n")[0]
+            assert f"{name} {' '.join(summary.split()).partition('. ')[0]}" in listed
 
 
 def test_version(tmp_path: Path) -> None:

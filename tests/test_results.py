@@ -435,3 +435,30 @@ def test_it_is_a_public_name_that_costs_nothing_to_import() -> None:
     code = "import sys; from lit_hydra_bridge import read_sweep; print(*sys.modules)"
     loaded = set(run(sys.executable, "-c", code, cwd=Path("/")).stdout.split())
     assert not loaded & {"torch", "hydra", "omegaconf", "pandas", "numpy", "rich", "yaml", "lightning"}
+
+
+# --- notebooks
+
+
+def test_a_notebook_shows_a_short_line_and_a_table() -> None:
+    hostile = "<script>alert(1)</script>\x1b[31m"
+    rows = tuple(
+        JobRow(
+            number=number,
+            folder=Path("/x"),
+            overrides=(f"m={hostile}",) * 1000,
+            varying={hostile: hostile * 1000, "lr": 0.1},
+            outcome="completed",
+            value=math.nan,
+            metrics={f"metric {index} <b>": 0.5 for index in range(1000)},
+        )
+        for number in range(200)
+    )
+    results = SweepResults(folder=Path("/x"), name=hostile, launcher="lit_local", rows=rows)
+    for shown in (repr(results), repr(rows[0]), repr(JobRow(number=1, folder=Path("/x"), overrides=("a=1",)))):
+        assert len(shown) <= 200 and "\n" not in shown and "\x1b" not in shown
+    assert "200 jobs" in repr(results) and "a=1" in repr(JobRow(number=1, folder=Path("/x"), overrides=("a=1",)))
+    table = results._repr_html_()
+    assert "<script" not in table and "<b>" not in table and "\x1b" not in table and len(table) < 100_000
+    assert table.count("<tr>") == 51 and "150 more" in table and "<th>lr</th>" in table and "<td>0.1</td>" in table
+    assert "0 jobs" in SweepResults(folder=Path("/x"), name="empty", launcher="")._repr_html_()

@@ -89,7 +89,13 @@ def test_torch_takes_it_with_weights_only(record: RunRecord) -> None:
     torch.save({"record": record.to_dict()}, buffer)
     buffer.seek(0)
     loaded = RunRecord.from_dict(torch.load(buffer, weights_only=True)["record"])
-    assert repr(loaded) == repr(record)  # a nan that was loaded is not equal to itself
+    assert str(loaded.to_dict()) == str(record.to_dict())  # a nan that was loaded is not equal to itself
+
+
+def test_a_notebook_shows_one_short_line() -> None:
+    record = a_record(run_id="ab\x1b[31m" + "c" * 40)
+    assert "\x1b" not in repr(record) and "\n" not in repr(record) and len(repr(record)) <= 200
+    assert repr(record).startswith("<RunRecord ab")
 
 
 def test_a_newer_record_is_read_and_its_news_passed_over() -> None:

@@ -125,9 +125,10 @@ class RecorderHooks:
         training = capture.attempt("trainer", lambda: read_training(trainer, model, capture.config)) if model else None
         loggers = capture.attempt("loggers", lambda: self._logger_runs(trainer, capture)) or []
         record = capture.record(training=training, loggers=loggers)
-        if record.gaps and not capture.gaps_were_told:
+        failures = [gap for gap in record.gaps if gap not in capture.quiet_gaps]
+        if failures and not capture.gaps_were_told:
             capture.gaps_were_told = True
-            warn("the record has gaps: " + "; ".join(record.gaps))
+            warn("the record has gaps: " + "; ".join(failures))
         return record
 
     def stamp(self, trainer: Any, checkpoint: dict[str, Any]) -> None:

@@ -80,6 +80,8 @@ class JobCapture:
         self.created = datetime.now(timezone.utc).isoformat(timespec="seconds")
         self.redactor = Redactor(os.environ)
         self.gaps: list[str] = []
+        self.quiet_gaps: list[str] = []
+        """Those of a healthy app, such as a resolver that exists only inside the job: recorded, but no warning."""
         self.gaps_were_told = False
         self.ancestors: list[Ancestor] = []
         self._absorbed = 0
@@ -115,6 +117,7 @@ class JobCapture:
     def _read_config(self) -> ConfigReading:
         reading, gaps = read_config(self.root, self.redactor, custom_resolvers=self.options.custom_resolvers)
         self.gaps += gaps
+        self.quiet_gaps = gaps if reading.composed else []  # without any config something did go wrong
         return reading
 
     def _read_hydra_job(self) -> HydraJob:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 from lit_hydra_bridge.errors import InvalidRecordError
+from lit_hydra_bridge.text import shortened
 
 RECORD_KEY: Final = "lit_hydra_bridge"
 SCHEMA_VERSION: Final = 1
@@ -203,6 +204,11 @@ class RunRecord:
     """What the model had logged when this checkpoint was saved: each name's last value."""
     gaps: list[str] = field(default_factory=list)
     """What could not be found out, and why."""
+
+    def __repr__(self) -> str:
+        name = self.hydra.job_name or self.entry.task_function or ""
+        parts = [f"<RunRecord {self.run_id[:12]}", name, self.created, *self.hydra.overrides]
+        return shortened(f"{' '.join(part for part in parts if part)}>")
 
     def to_dict(self) -> dict[str, Any]:
         """Return the record as plain containers."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from lit_hydra_bridge.errors import ResultsError
+from lit_hydra_bridge.text import shortened
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -19,6 +21,8 @@ RUNNING: Final = "running"
 INTERRUPTED: Final = "interrupted"
 UNKNOWN: Final = "unknown"
 """Hydra's own launchers leave no word of how a job ended."""
+
+_MOST_SHOWN: Final = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +79,13 @@ class JobRow:
     """`best`, `last`: paths; `monitor`, `mode`, `score`: what the best one is best at."""
     reason: str = ""
     """Why it did not complete, in one line."""
+
+    def __repr__(self) -> str:
+        metrics = (f"{name}={value:.4g}" for name, value in islice(self.metrics.items(), _MOST_SHOWN))
+        given = self.varying or self.overrides
+        values = (f"{key}={value}" for key, value in given.items()) if isinstance(given, Mapping) else iter(given)
+        parts = [f"#{self.number}", self.outcome, *islice(values, _MOST_SHOWN), *metrics]
+        return shortened(f"<JobRow {' '.join(parts)}>")
 
     def number_of(self, metric: str | None) -> float | None:
         """Return a metric's value, or with None what the task returned, if it is a number."""
