@@ -93,7 +93,7 @@ def test_torch_takes_it_with_weights_only(record: RunRecord) -> None:
 
 
 def test_a_notebook_shows_one_short_line() -> None:
-    record = a_record(run_id="ab\x1b[31m" + "c" * 40)
+    record = dataclasses.replace(a_record(), run_id="ab\x1b[31m" + "c" * 40)
     assert "\x1b" not in repr(record) and "\n" not in repr(record) and len(repr(record)) <= 200
     assert repr(record).startswith("<RunRecord ab")
 

@@ -28,12 +28,14 @@ from lit_hydra_bridge.record.hydra_job import (
     hydra_version,
     live_root,
     program_folder,
+    raw_output_dir,
     read_entry,
     read_hydra_job,
     running_task_function,
 )
 from lit_hydra_bridge.record.process_facts import ProcessFacts
 from lit_hydra_bridge.record.redaction import Redactor
+from lit_hydra_bridge.record.run_folder import RunFolder, begin
 from lit_hydra_bridge.record.run_record import (
     ANCESTORS_WITH_CONFIG,
     RECORD_KEY,
@@ -45,6 +47,7 @@ from lit_hydra_bridge.record.run_record import (
     SourceCode,
 )
 from lit_hydra_bridge.record.sweep_job import SweepJob, read_sweep_job
+from lit_hydra_bridge.run_file import RUN_FILE
 from lit_hydra_bridge.switch import diff_is_on, is_on
 
 _MAX_ANCESTORS: Final = 50
@@ -100,6 +103,8 @@ class JobCapture:
             time_limit_s=options.time_limit_s,
         )
         self._settled: tuple[SourceCode | None, Environment] | None = None
+        self.folder: RunFolder | None = self.attempt(RUN_FILE, self._begin_run_file) if is_hydra_job else None
+        """The job's run.json; None where none is written."""
 
     @cached_property
     def config(self) -> ComposedConfig:
@@ -120,6 +125,9 @@ class JobCapture:
         self.quiet_gaps = gaps if reading.composed else []  # without any config something did go wrong
         return reading
 
+    def _begin_run_file(self) -> RunFolder | None:
+        return begin(self.root, raw_output_dir(self.root), self.run_id, self.redactor, lambda: self.record().to_dict())
+
     def _read_hydra_job(self) -> HydraJob:
         return read_hydra_job(self.root, self.redactor)
 
@@ -133,6 +141,11 @@ class JobCapture:
         except (Exception, SystemExit) as error:  # a record with a gap beats a run that failed for it
             self.gaps.append(f"{what}: {type(error).__name__}: {str(error)[:200]}")
             return None
+
+    @property
+    def is_looked_up(self) -> bool:
+        """Whether git's and the interpreter's facts are known, so that nobody has to wait for them."""
+        return self._settled is not None or self._facts.is_done
 
     def source_and_environment(self) -> tuple[SourceCode | None, Environment]:
         """Return git's and the interpreter's facts, waiting for them up to the time limit."""

@@ -17,6 +17,7 @@ from lit_hydra_bridge.results.overrides import varying
 from lit_hydra_bridge.results.own_job import own_row
 from lit_hydra_bridge.results.row import JobRow, Scalar
 from lit_hydra_bridge.results.sweep_results import SweepResults
+from lit_hydra_bridge.run_file import is_run_folder
 from lit_hydra_bridge.sweep.folder import SweepFolder, SweepIdentity, is_aside
 from lit_hydra_bridge.sweep.job import JobState
 
@@ -64,7 +65,8 @@ def is_sweep(folder: str) -> bool:
 
 def is_run(folder: str) -> bool:
     """Tell whether a run or a job has had this folder."""
-    return os.path.isfile(os.path.join(folder, STATE)) or os.path.isdir(os.path.join(folder, HYDRA))
+    is_ours = os.path.isfile(os.path.join(folder, STATE)) or is_run_folder(folder)
+    return is_ours or os.path.isdir(os.path.join(folder, HYDRA))
 
 
 @dataclass

@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from lit_hydra_bridge.errors import CheckpointError, InvalidRecordError
+from lit_hydra_bridge.record.run_record import RECORD_KEY, RunRecord
 from lit_hydra_bridge.results.own_job import found_again
+from lit_hydra_bridge.run_file import RunFile
 
 _TAIL: Final = 1 << 16
 # A callback's key in a checkpoint says how it was set: `ModelCheckpoint{'monitor': 'val_loss', 'mode': 'min', …}`.
@@ -31,24 +33,49 @@ class Training:
     number: int | None = None
 
 
-def read_training(folder: str, problems: list[str]) -> Training:
-    """Look for what a training has left in a run's folder; what can't be read is added to `problems`."""
+def read_training(folder: str, run: RunFile, problems: list[str]) -> Training:
+    """Look for what a training has left.
+
+    Args:
+        folder: the run's.
+        run: what its run.json says, of files elsewhere too.
+        problems: what can't be read is added.
+    """
     checkpoints, tables = _files(folder)
+    if run.ended is None:  # since then they may be another run's
+        tables += [path for log in run.log_folders if os.path.isfile(path := os.path.join(log, "metrics.csv"))]
+    noted = _record(run.record)
     metrics: dict[str, float] = {}
     known: dict[str, Any] = {}
     overrides: tuple[str, ...] = ()
     number = None
-    for newest in sorted(checkpoints, reverse=True)[:1]:
-        plain = _plain(newest[1], problems)
-        known = {"last": newest[1], **_model_checkpoint(plain, folder)}
-        record = _record(plain)
-        if record is not None:
+    for path, plain in _newest(checkpoints, run, problems):
+        known = {"last": path, **_model_checkpoint(plain, folder)}
+        if (record := _record(plain.get(RECORD_KEY)) or noted) is not None:
             metrics = dict(record.metrics)
             overrides, number = tuple(record.hydra.overrides), record.hydra.job_num
-    for path in tables:
+    for path in dict.fromkeys(tables):
         metrics |= _last_values(path, problems)
+    if noted is not None:
+        metrics |= noted.metrics if run.ended is not None else {}
+        overrides, number = overrides or tuple(noted.hydra.overrides), noted.hydra.job_num if number is None else number
     best = known.get("best") or known.get("last")
     return Training(best=best, checkpoints=known, metrics=metrics, overrides=overrides, number=number)
+
+
+def _newest(inside: list[tuple[int, str]], run: RunFile, problems: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Give the newest checkpoint and its plain data; one that is elsewhere must still be this run's."""
+    found = [(modified, path, "") for modified, path in inside]
+    for each in run.checkpoints:
+        path = str(each.path)
+        if os.path.isfile(path) or os.path.isfile(os.path.join(path, "meta.pt")):
+            found.append((os.stat(path).st_mtime_ns, path, each.run_id))
+    for _, path, run_id in sorted(found, key=lambda each: each[:2], reverse=True):
+        plain = _plain(path, problems)
+        record = plain.get(RECORD_KEY)
+        if not run_id or (isinstance(record, dict) and record.get("run_id") == run_id):
+            yield path, plain
+            return
 
 
 def _files(folder: str) -> tuple[list[tuple[int, str]], list[str]]:
@@ -86,13 +113,9 @@ def _plain(path: str, problems: list[str]) -> dict[str, Any]:
         return {}
 
 
-def _record(plain: dict[str, Any]) -> Any:
-    from lit_hydra_bridge.record.run_record import RECORD_KEY, RunRecord
-
-    if RECORD_KEY not in plain:
-        return None
+def _record(data: object) -> RunRecord | None:
     try:
-        return RunRecord.from_dict(plain[RECORD_KEY])
+        return RunRecord.from_dict(data)
     except InvalidRecordError:
         return None
 

@@ -21,7 +21,7 @@ from typing import Any
 from lit_hydra_bridge.errors import RerunError
 from lit_hydra_bridge.hydra_text import quoted
 from lit_hydra_bridge.record.run_record import PLACEHOLDER, RunRecord
-from lit_hydra_bridge.reload.checkpoint import checkpoint_path, read_record
+from lit_hydra_bridge.reload.checkpoint import checkpoint_path, read_record, record_path
 from lit_hydra_bridge.reload.config import config_of
 from lit_hydra_bridge.reload.rerun import overrides as override_texts
 from lit_hydra_bridge.reload.rerun.hydra_seam import MODE, RERUN
@@ -122,7 +122,8 @@ def prepared(
             program, environment = find_program(record, cwd=options.cwd, script=options.script), {}
         if remake and not options.resume:
             overrides = [*stack.enter_context(remade_ancestors(record, overrides, options, tell)), *overrides]
-        plan = plan_rerun(record, checkpoint_path(path), program, overrides, options, flags)
+        source = checkpoint_path(path) if options.resume else record_path(path)
+        plan = plan_rerun(record, source, program, overrides, options, flags)
         yield replace(plan, environment={**plan.environment, **environment})
 
 
