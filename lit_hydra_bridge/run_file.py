@@ -68,7 +68,10 @@ class RunFile:
             return self.outcome or "unknown", self.reason
         alive = _is_alive(self.process)
         if alive is None:
-            return "unknown", f"it was started on {self.process.get('host')}, and whether it still runs is not known here"
+            return (
+                "unknown",
+                f"it began on {self.process.get('host')}; whether it still runs is not known here",
+            )
         if alive:
             return RUNNING, ""
         return "killed", "its process is gone without a word: killed, out of memory, os._exit, or a reboot"

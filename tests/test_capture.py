@@ -12,7 +12,7 @@ import pytest
 
 from lit_hydra_bridge import load_config, read_record
 from lit_hydra_bridge.record.run_record import unpack_diff
-from tests.support import App, run
+from tests.support import EACH_FLAVOUR, App, run
 
 SAVE = """
 fitted = trainer(enable_checkpointing=False)
@@ -481,3 +481,31 @@ def test_both_names_of_lightning_in_one_process(app: App) -> None:
     )
     app.run(timeout_s=180)
     assert read_record(app.folder / "x.ckpt").hydra.job_name == "train"
+
+
+CALLBACK_SHAPES = {
+    "none": "None",
+    "list": "[pl.Callback()]",
+    "tuple": "(pl.Callback(), pl.Callback())",
+    "one": "pl.Callback()",
+    "empty": "[]",
+    "empty tuple": "()",
+    "ListConfig": "OmegaConf.create([pl.Callback()], flags={'allow_objects': True})",
+    "empty ListConfig": "OmegaConf.create([])",
+    "instantiated": "hydra.utils.instantiate(OmegaConf.create([{'_target_': f'{pl.__name__}.Callback'}]))",
+}
+
+
+@pytest.mark.parametrize("flavour", EACH_FLAVOUR)
+def test_lightning_announces_no_callback_of_ours(tmp_path: Path, flavour: str) -> None:
+    """Whatever the Trainer is given as callbacks; also where a launcher wants to know how far the training is."""
+    app = App.create(tmp_path / "app", flavour)
+    cases = "\n".join(
+        f"print('CASE', {name!r}, flush=True)\nfitted = trainer(callbacks={text}, enable_checkpointing=False)\n"
+        f"assert any('RunRecorder' in type(c).__name__ for c in fitted.callbacks), {name!r}\n"
+        for name, text in CALLBACK_SHAPES.items()
+    )
+    app.script("import logging\nlogging.basicConfig(level=logging.INFO, force=True)\n" + cases)
+    done = app.run(env={"LIT_HYDRA_BRIDGE_PROGRESS": str(tmp_path / "progress.json")})
+    assert done.stdout.count("CASE") == len(CALLBACK_SHAPES)
+    assert "callbacks from entry point" not in done.stdout + done.stderr

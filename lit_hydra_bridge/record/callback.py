@@ -28,7 +28,7 @@ from lit_hydra_bridge.record.capture import (
     is_rank_zero,
 )
 from lit_hydra_bridge.record.groups import end_in_loggers, prepare_loggers, show_in_loggers, tell_loggers
-from lit_hydra_bridge.record.loggers import log_config, log_lost_keys, logger_runs
+from lit_hydra_bridge.record.loggers import log_config, log_lost_keys, logger_runs, prepare_for_config
 from lit_hydra_bridge.record.run_folder import RunFolder
 from lit_hydra_bridge.record.run_record import RECORD_KEY, LoggerRun, RunRecord
 from lit_hydra_bridge.record.sweep_job import SweepJob
@@ -188,6 +188,8 @@ class RecorderHooks:
     @_harmless
     def on_loggers_made(self, trainer: Any) -> None:
         """Not Lightning's: the Trainer has its loggers, and none of them need have started its run."""
+        if self._has_loggers(trainer):
+            prepare_for_config(trainer)
         if (job := self._sweep_job(trainer)) is not None:
             prepare_loggers(trainer, job)
 

@@ -69,6 +69,19 @@ def log_config(trainer: Any, model: Any, config: ComposedConfig, hydra: HydraJob
     return _each(trainer, hand)
 
 
+def prepare_for_config(trainer: Any) -> None:
+    """Do what must be done before the app logs its own hyperparameters."""
+
+    def prepare(logger: Any) -> None:
+        if kind_of(logger) == "MLFlowLogger":
+            from lit_hydra_bridge.record.logger_mlflow import guard_earlier_parameters
+
+            guard_earlier_parameters(logger)
+
+    for problem in _each(trainer, prepare):
+        warn(problem)
+
+
 def leave_out(logger: Any) -> None:
     """Hand nothing to this logger from now on."""
     _handed.note_refusal(logger)
