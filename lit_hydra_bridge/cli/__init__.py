@@ -41,7 +41,7 @@ class _Commands(click.Group):
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="""\b
 Examples:
-  lit-hydra show outputs                     the newest checkpoint below it
+  lit-hydra show outputs                     the newest run in it
   lit-hydra show last.ckpt optimizer.lr      one value of its config
   lit-hydra config last.ckpt -o config.yaml  the whole config, as a file
   lit-hydra diff a.ckpt b.ckpt               what differs between two runs
@@ -63,6 +63,7 @@ Environment:
   LIT_HYDRA_BRIDGE=off         record nothing, change nothing in the apps
   LIT_HYDRA_BRIDGE_DIFF=off    leave the git diff out of the record
   LIT_HYDRA_BRIDGE_GROUPS=off  tell loggers nothing of a job's sweep
+  LIT_HYDRA_BRIDGE_RUN_FILE=off  write no run.json into a run's folder
 
 \b
 Exit codes: 0 done, 1 the answer is no, 2 it could not be done.

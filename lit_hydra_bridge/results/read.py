@@ -27,9 +27,9 @@ STATE: Final = "job.json"
 def read_sweep(folder: str | os.PathLike[str]) -> SweepResults:
     """Return what came out of a sweep, up to now; it may still run.
 
-    Sweeps by our launchers have it all. Of Hydra's own launchers there is what Hydra and Lightning leave in the jobs'
-    folders: overrides, config, checkpoints with their records, and CSVLogger's metrics. What can't be read is named
-    in `problems`.
+    Sweeps by our launchers have it all. Of Hydra's own launchers there is what Hydra, Lightning and our recorder leave
+    in the jobs' folders: overrides, config, outcome, checkpoints with their records, metrics. What can't be read is
+    named in `problems`.
 
     Args:
         folder: the sweep's: `hydra.sweep.dir`.

@@ -20,7 +20,7 @@ COMPLETED: Final = "completed"
 RUNNING: Final = "running"
 INTERRUPTED: Final = "interrupted"
 UNKNOWN: Final = "unknown"
-"""Hydra's own launchers leave no word of how a job ended."""
+"""Nothing says how it ended: no Trainer was made, or it began on another machine, or nothing was recorded."""
 
 _MOST_SHOWN: Final = 4
 
