@@ -79,18 +79,22 @@ class RunFile:
 
 def read_run_file(folder: str | os.PathLike[str]) -> RunFile | None:
     """Return what the run.json in a folder says; None where there is none of ours that can be read."""
+    path = Path(folder, RUN_FILE)
     with suppress(OSError, ForeignRunFileError):
-        return parse_run_file(Path(folder, RUN_FILE).read_bytes(), Path(folder))
+        return parse_run_file(path.read_bytes(), path.parent) if path.is_file() else None  # a pipe would never end
     return None
 
 
 def is_run_folder(folder: str | os.PathLike[str]) -> bool:
     """Tell, at the cost of its first bytes, whether a folder's run.json is one of ours: others use that name too."""
+    path = Path(folder, RUN_FILE)
     try:
-        with Path(folder, RUN_FILE).open("rb") as file:
-            return _FORMAT.encode() in file.read(_HEAD)
+        if path.is_file():
+            with path.open("rb") as file:
+                return _FORMAT.encode() in file.read(_HEAD)
     except OSError:
-        return False
+        pass
+    return False
 
 
 def parse_run_file(content: bytes, folder: Path) -> RunFile:

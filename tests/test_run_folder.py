@@ -185,7 +185,7 @@ def test_ls_tells_how_each_run_ended_and_how_long_it_took(app: App) -> None:
         + "\n".join(body)
     )
     for name in cases:
-        app.run(f"+end={name}", DIR.format(name), check=False)
+        app.run(f"+end={name}", DIR.format(name), check=False, cold=name == "ctrl_c")
     rows = listed(app)
     for name, (_, outcome, reason) in cases.items():
         row = rows[name]
@@ -205,7 +205,7 @@ def test_a_run_is_running_while_its_process_is_there(app: App) -> None:
     command = [sys.executable, "train.py", DIR.format("a")]
     process = subprocess.Popen(command, cwd=app.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        until((app.folder / "ready").exists)
+        until((app.folder / "ready").exists, "the training has ended")
         row = listed(app)["a"]
         assert row["outcome"] == "running" and row["duration_s"] > 0 and "val_loss" in row["metrics"]
     finally:
@@ -247,22 +247,14 @@ def test_in_a_job_of_ours_job_json_alone_has_the_outcome(app: App) -> None:
 
 def test_nothing_of_it_may_end_a_training(app: App) -> None:
     app.script(
-        """
-        here = Path(__import__("hydra").core.hydra_config.HydraConfig.get().runtime.output_dir)
-        if cfg.case == "theirs":
-            (here / "run.json").write_text('{"mine": 1}')
-        elif cfg.case == "folder":
-            (here / "run.json").mkdir()
-        """
-        + "\n".join(f"        {line}" for line in TRAIN.split("\n"))
-        + """
-        if cfg.case == "gone":
-            import shutil
-            shutil.rmtree(here)
-        elif cfg.case == "later":
-            (here / "run.json").write_text("mine")
-        print("ENDED", fitted.global_step)
-        """
+        "from hydra.core.hydra_config import HydraConfig\n"
+        "here = Path(HydraConfig.get().runtime.output_dir)\n"
+        "if cfg.case == 'theirs':\n    (here / 'run.json').write_text('{\"mine\": 1}')\n"
+        "elif cfg.case == 'folder':\n    (here / 'run.json').mkdir()\n"
+        + TRAIN
+        + "\nif cfg.case == 'gone':\n    import shutil\n    shutil.rmtree(here)\n"
+        "elif cfg.case == 'later':\n    (here / 'run.json').write_text('mine')\n"
+        "print('ENDED', fitted.global_step)"
     )
     places = {case: app.folder / "out" / case for case in ("theirs", "folder", "gone", "later", "null", "chdir")}
     places["."] = app.folder

@@ -224,7 +224,8 @@ def _overview(listing: Listing, width: int) -> list[Line]:
             took.add("" if entry.duration_s is None else duration(entry.duration_s))
             best.add(inert(_metrics_text(entry)))
             overrides.add(inert(" ".join(entry.overrides)), "dim")
-    return fitted([when, what, folder, outcome, took, best, overrides], len(everything), width)[0]
+    times = [took] if any(text for text, _ in took.cells) else []
+    return fitted([when, what, folder, outcome, *times, best, overrides], len(everything), width)[0]
 
 
 def _worst(sweep: SweepResults) -> Span:

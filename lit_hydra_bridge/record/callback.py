@@ -99,7 +99,6 @@ class RecorderHooks:
         self._data: dict[str, Any] | None = None
         self._config_logged = False
         self._is_noted = False
-        self._metrics: dict[str, float] = {}
         self._has_failed = False
         self._by_hand = config is not None
         if not is_on() or not is_rank_zero():
@@ -161,7 +160,7 @@ class RecorderHooks:
     def on_saved(self, trainer: Any, path: Any) -> None:
         """Not Lightning's: a checkpoint was written."""
         if self._data is not None and (folder := self._run_folder(trainer)) is not None:
-            folder.saved(absolute_path(path), self._data["run_id"], {**self._data, "metrics": read_metrics(trainer)})
+            folder.saved(absolute_path(path), {**self._data, "metrics": read_metrics(trainer)})
 
     @_harmless
     def on_train_batch_end(self, trainer: Any, *_: Any) -> None:
@@ -177,9 +176,9 @@ class RecorderHooks:
         record = self.record(trainer) if folder is not None else None
         if folder is not None and record is not None:
             self._is_noted = True
-            self._metrics |= read_metrics(trainer)  # a test after a fit has other ones
             logs = [run.directory for run in logger_runs(trainer) if run.directory and Path(run.directory).is_dir()]
-            folder.note({**record.to_dict(), "metrics": self._metrics}, [absolute_path(each) for each in logs])
+            data = {**record.to_dict(), "metrics": read_metrics(trainer)}
+            folder.note(data, [absolute_path(each) for each in logs], is_fit=trainer.state.fn == "fit")
 
     def _run_folder(self, trainer: Any) -> RunFolder | None:
         capture = self.capture() if trainer.is_global_zero else None

@@ -40,10 +40,13 @@ class RunFolder:
 
     def __init__(self, folder: Path, run_id: str, redactor: Redactor) -> None:
         self.has_record = False
+        """Whether it was written."""
         self.interrupted_by = ""
         """What has ended a training, if it was no error: KeyboardInterrupt, SIGTERMException."""
         self._folder, self._redactor = folder, redactor
         self._saved: set[tuple[str, str]] = set()
+        self._record: Mapping[str, Any] | None = None
+        self._metrics: dict[str, float] = {}
         self._has_failed = False
         self._has_job_json = Path(os.environ.get(PROGRESS, "")).parent == folder
         process = {} if self._has_job_json else {"process": this_process(), "outcome": RUNNING}
@@ -53,24 +56,30 @@ class RunFolder:
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_redactor": Redactor({})}  # it knows the secrets in clear text
 
-    def saved(self, path: str, run_id: str, record: Mapping[str, Any] | None) -> None:
+    def saved(self, path: str, record: Mapping[str, Any]) -> None:
         """A checkpoint was saved.
 
         Args:
             path: an absolute one, or a URL.
-            run_id: of its record.
-            record: as `RunRecord.to_dict` gives it; None where it is not known.
+            record: that is in it.
         """
         place = Path(path)
         is_inside = "://" not in path and place.is_relative_to(self._folder)
-        entry = (str(place.relative_to(self._folder)) if is_inside else self._redactor.text(path), run_id)
+        entry = (str(place.relative_to(self._folder)) if is_inside else self._redactor.text(path), record["run_id"])
         if entry not in self._saved:
             self._saved.add(entry)
-            self._write({} if self.has_record or record is None else {"record": record}, entry)
+            self._write({} if self.has_record else {"record": record}, entry)
 
-    def note(self, record: Mapping[str, Any], log_folders: list[str]) -> None:
-        """Take the record, and where the loggers write."""
-        self._write({"record": record, "logs": [self._redactor.text(folder) for folder in log_folders]})
+    def note(self, record: Mapping[str, Any], log_folders: list[str], *, is_fit: bool) -> None:
+        """Take a Trainer's record, and where its loggers write.
+
+        A test after the fit adds its metrics, and leaves the rest as it was, whichever Trainer it is of.
+        """
+        self._metrics |= record["metrics"]
+        if is_fit or self._record is None:
+            self._record = record
+        logs = [self._redactor.text(folder) for folder in log_folders]
+        self._write({"record": {**self._record, "metrics": self._metrics}, "logs": logs})
 
     def end(self, outcome: str, reason: str, make_record: Callable[[], Mapping[str, Any]]) -> None:
         """The job has ended: note how, and the record if that has not been done."""
@@ -177,6 +186,8 @@ def _end_what_is_open() -> None:
         if cause:
             job.folder.end("interrupted", "SIGTERM" if cause == "SIGTERMException" else cause, job.make_record)
         else:
-            job.folder.end("failed", "SystemExit: the task ended its process before it returned", job.make_record)
+            job.folder.end(
+                "failed", "the task did not return: SystemExit, or an interrupt that was caught", job.make_record
+            )
     except Exception as error:
         warn(f"how the run ended was not noted ({type(error).__name__}: {error})")
