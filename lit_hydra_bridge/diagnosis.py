@@ -13,7 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import lit_hydra_bridge
-from lit_hydra_bridge.switch import DIFF_SWITCH, GROUPS_SWITCH, SWITCH, diff_is_on, groups_are_on, is_on
+from lit_hydra_bridge.run_file import RUN_FILE
+from lit_hydra_bridge.switch import (
+    DIFF_SWITCH,
+    GROUPS_SWITCH,
+    RUN_FILE_SWITCH,
+    SWITCH,
+    diff_is_on,
+    groups_are_on,
+    is_on,
+    run_file_is_on,
+)
 
 _OURSELVES = "lit-hydra-bridge"
 _PLUGIN = "LitHydraBridgeSearchPath"
@@ -64,7 +74,8 @@ def _check_switch() -> list[Check]:
     groups = (
         "" if groups_are_on() else f", loggers are not told of sweeps ({GROUPS_SWITCH}={os.environ[GROUPS_SWITCH]})"
     )
-    return [Check("recording", True, f"on, {diff}{groups}")]
+    run_file = "" if run_file_is_on() else f", no {RUN_FILE} ({RUN_FILE_SWITCH}={os.environ[RUN_FILE_SWITCH]})"
+    return [Check("recording", True, f"on, {diff}{groups}{run_file}")]
 
 
 def _check_python() -> list[Check]:

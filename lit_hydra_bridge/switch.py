@@ -8,6 +8,7 @@ from typing import Final
 SWITCH: Final = "LIT_HYDRA_BRIDGE"
 DIFF_SWITCH: Final = "LIT_HYDRA_BRIDGE_DIFF"
 GROUPS_SWITCH: Final = "LIT_HYDRA_BRIDGE_GROUPS"
+RUN_FILE_SWITCH: Final = "LIT_HYDRA_BRIDGE_RUN_FILE"
 
 _OFF: Final = frozenset({"off", "0", "false", "no"})
 
@@ -25,6 +26,11 @@ def diff_is_on() -> bool:
 def groups_are_on() -> bool:
     """Tell whether loggers are told which sweep a job is of; `LIT_HYDRA_BRIDGE_GROUPS=off` keeps it from them."""
     return _is_on(GROUPS_SWITCH)
+
+
+def run_file_is_on() -> bool:
+    """Tell whether run.json is written into a run's folder; `LIT_HYDRA_BRIDGE_RUN_FILE=off` leaves it out."""
+    return _is_on(RUN_FILE_SWITCH)
 
 
 def _is_on(switch: str) -> bool:

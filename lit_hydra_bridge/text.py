@@ -22,5 +22,11 @@ def one_line(text: str) -> str:
     return printable(text).replace("\n", " ").replace("\t", " ")
 
 
+def shortened(text: str, limit: int = 200) -> str:
+    """Return `text` on one line of at most `limit` characters, printable."""
+    line = one_line(text[: limit + 1])
+    return line if len(line) <= limit else f"{line[: limit - 1]}…"
+
+
 def _escape(character: str) -> str:
     return character.encode("unicode_escape", "surrogatepass").decode("ascii")

@@ -13,10 +13,10 @@ import pytest
 import torch
 
 from lit_hydra_bridge import check, read_record
-from lit_hydra_bridge.record.record_json import json_of
 from lit_hydra_bridge.record.run_record import RECORD_KEY
 from lit_hydra_bridge.reload.check.line import Line
 from lit_hydra_bridge.reload.lineage import lineage_of
+from lit_hydra_bridge.strict_json import dumps
 from tests.support import App, lit_hydra, on_terminal, run
 
 TOOL = str(Path(sys.executable).with_name("lit-hydra"))
@@ -66,7 +66,7 @@ def altered(app: App, tmp_path: Path) -> Callable[..., Path]:
                 node = node[int(step) if step.isdigit() else step]
             node[last] = value
         path = tmp_path / "altered.ckpt"
-        torch.save({RECORD_KEY: json_of(data)}, path)
+        torch.save({RECORD_KEY: dumps(data)}, path)
         return path
 
     return alter
@@ -344,7 +344,7 @@ def hostile(path: Path, **changes: Any) -> Path:
         "gaps": [HOSTILE, f"config: {HOSTILE}"],
         **changes,
     }
-    torch.save({RECORD_KEY: json_of(data)}, path)
+    torch.save({RECORD_KEY: dumps(data)}, path)
     return path
 
 

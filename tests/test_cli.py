@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,8 @@ from lit_hydra_bridge import __version__, read_record
 from lit_hydra_bridge.cli import _COMMANDS
 from lit_hydra_bridge.cli.printing import one_line, printable
 from lit_hydra_bridge.hydra_text import yaml_text
-from lit_hydra_bridge.record.record_json import json_of
 from lit_hydra_bridge.record.run_record import RECORD_KEY
+from lit_hydra_bridge.strict_json import dumps
 from tests.support import App, lit_hydra, on_terminal, run
 
 TOOL = str(Path(sys.executable).with_name("lit-hydra"))
@@ -60,7 +61,7 @@ def save(path: Path, **changes: Any) -> Path:
         "environment": {"python": "3.11", "platform": "Linux", "host": "box", "packages": {}},
         **changes,
     }
-    torch.save({RECORD_KEY: json_of(data)}, path)
+    torch.save({RECORD_KEY: dumps(data)}, path)
     return path
 
 
@@ -231,6 +232,15 @@ def test_help_teaches_by_examples(command: list[str], tmp_path: Path) -> None:
     assert "Examples:\n  " in done.stdout and f"lit-hydra {' '.join(command)}".strip() in done.stdout
     assert max(map(len, done.stdout.split("\n"))) <= 80
     assert lit_hydra(*command, "-h", cwd=tmp_path).stdout == done.stdout
+
+
+def test_the_list_of_commands_has_whole_summaries(tmp_path: Path) -> None:
+    for columns in ("50", "80", "200"):
+        shown = lit_hydra("--help", cwd=tmp_path, env={"COLUMNS": columns}).stdout
+        listed = " ".join(shown.partition("Commands:")[2].partition("Examples:")[0].split())
+        for name in _COMMANDS:
+            summary = getattr(import_module(f"lit_hydra_bridge.cli.{name}"), name).help.partition("\n\n")[0]
+            assert f"{name} {' '.join(summary.split()).partition('. ')[0]}" in listed
 
 
 def test_version(tmp_path: Path) -> None:

@@ -68,6 +68,8 @@ def test_without_groups_is_said(tmp_path: Path) -> None:
     done = lit_hydra("doctor", cwd=tmp_path, env={"LIT_HYDRA_BRIDGE_GROUPS": "off"})
     said = lines(done)["recording"]
     assert done.returncode == 0 and "loggers are not told of sweeps (LIT_HYDRA_BRIDGE_GROUPS=off)" in said
+    done = lit_hydra("doctor", cwd=tmp_path, env={"LIT_HYDRA_BRIDGE_RUN_FILE": "off"})
+    assert "no run.json (LIT_HYDRA_BRIDGE_RUN_FILE=off)" in lines(done)["recording"] and "run.json" not in said
 
 
 @pytest.mark.parametrize("by", ["PYTHONPATH", "working directory"])

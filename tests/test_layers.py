@@ -35,7 +35,10 @@ ABOUT = {
     f"{OURS}.record.callback_both": {"lightning", "pytorch_lightning"},
 }
 # What each part may import of ours, apart from itself. Every part may import those of BELOW.
-BELOW = {"errors", "files", "hydra_text", "on_import", "progress", "switch", "text", "trusted", "typed_data"}
+BELOW = {
+    "errors", "files", "hydra_text", "on_import", "progress", "run_file", "strict_json", "switch", "text", "trusted",
+    "typed_data",
+}  # fmt: skip
 ALLOWED: dict[str, set[str]] = {
     "cli": {"record", "reload", "sweep", "results", "diagnosis"},
     "hydra_plugins": {"record", "reload", "sweep", "results"},
@@ -49,6 +52,7 @@ ALLOWED: dict[str, set[str]] = {
     "hydra_text": set(),
     "on_import": set(),
     "progress": set(),
+    "run_file": set(),
     "switch": set(),
     "text": set(),
     "trusted": set(),

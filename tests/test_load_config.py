@@ -18,12 +18,12 @@ from omegaconf import DictConfig, OmegaConf
 from lit_hydra_bridge import load_config, read_record
 from lit_hydra_bridge.cli import cli
 from lit_hydra_bridge.errors import CheckpointError, ConfigKeyError, DamagedCheckpointError, ResultsError
-from lit_hydra_bridge.record.record_json import json_of
 from lit_hydra_bridge.record.run_record import RECORD_KEY
 from lit_hydra_bridge.reload import yaml_text
 from lit_hydra_bridge.reload.config import select
 from lit_hydra_bridge.reload.source import CheckpointOptions
 from lit_hydra_bridge.results.row import JobRow
+from lit_hydra_bridge.strict_json import dumps
 from tests.support import App
 
 CONFIG = r"""
@@ -123,7 +123,7 @@ def _saved(path: Path, composed: str, resolved: dict[Any, Any], unresolved: list
         "entry": {"argv": [], "orig_argv": [], "cwd": "/", "python": ""},
         "environment": {"python": "3", "platform": "", "host": ""},
     }
-    torch.save({RECORD_KEY: json_of(record)}, path)
+    torch.save({RECORD_KEY: dumps(record)}, path)
     return path
 
 

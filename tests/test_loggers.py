@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from lit_hydra_bridge import read_record
-from tests.support import FLAVOURS, App
+from tests.support import FLAVOURS, App, lit_hydra
 
 CONFIG = r"""
 model:
@@ -894,3 +894,41 @@ def test_wandb_lets_the_app_change_what_is_there_because_of_us(app: App) -> None
     out = app.run("+db.password=hunter2XY99", env={"WANDB_MODE": "offline", "WANDB_SILENT": "true"}).stdout
     assert "still refused ConfigError" in out
     assert "lr 5" in out
+
+
+def test_mlflow_a_resumed_run_takes_changed_values_as_tags(app: App) -> None:
+    """By `rerun --resume`, and by hand; of the config, of the model, and what the app logs once more itself."""
+    from mlflow import MlflowClient
+
+    app.write(
+        "conf/config.yaml",
+        """
+        {model: {lr: 0.1}, seed: 7, epochs: 1, ckpt_path: null, long: "${repeat:}",
+        logger: {_target_: lightning.pytorch.loggers.MLFlowLogger, tracking_uri: "sqlite:///ml.db"}}
+        """,
+    )
+    app.script(
+        """
+        logger = hydra.utils.instantiate(cfg.logger)
+        fitted = trainer(logger=logger, max_epochs=cfg.epochs)
+        logger.log_hyperparams({"own": cfg.seed, "same": 1})
+        fitted.fit(Net(cfg.model.lr, text=cfg.long), data(), ckpt_path=cfg.ckpt_path)
+        fitted.save_checkpoint(f"{cfg.epochs}.ckpt")
+        print("RUN", logger.run_id, fitted.current_epoch)
+        """,
+        prelude="from omegaconf import OmegaConf\nOmegaConf.register_new_resolver('repeat', lambda: 'x' * 7000)\n",
+    )
+    run_id = app.run().stdout.split("RUN ")[1].split()[0]
+
+    def changed() -> tuple[dict[str, str], dict[str, str]]:
+        found = MlflowClient(f"sqlite:///{app.folder}/ml.db").get_run(run_id)
+        assert found.info.status == "FINISHED"
+        keys = ("lr", "model/lr", "seed", "own", "same", "epochs", "long", "text")
+        assert [found.data.params.get(key) for key in keys[:6]] == ["0.1", "0.1", "7", "7", "1", "1"]
+        return {key: found.data.tags[key] for key in keys if key in found.data.tags}, found.data.metrics
+
+    lit_hydra("rerun", "1.ckpt", "--resume", "epochs=2", "model.lr=0.5", "seed=8", cwd=app.folder)
+    tags, metrics = changed()
+    assert tags == {"lr": "0.5", "model/lr": "0.5", "seed": "8", "own": "8", "epochs": "2"} and metrics["epoch"] == 1
+    app.run("epochs=3", "model.lr=0.25", "ckpt_path=2.ckpt", f"+logger.run_id={run_id!r}")
+    assert changed()[0] == {"lr": "0.25", "model/lr": "0.25", "seed": "8", "own": "8", "epochs": "3"}

@@ -161,7 +161,7 @@ def test_reads_a_record_from_what_torch_saves_beside_any_object(tmp_path: Path, 
 def test_reads_what_lightning_saved(trained: Path) -> None:
     full, weights = read_record(trained), read_record(trained.parents[2] / "weights.ckpt")
     assert full.config.resolved["model"] == {"lr": 0.25, "decay": 0.25}
-    assert full.hydra is not None and full.hydra.overrides == ["model.lr=0.25"]
+    assert full.hydra.overrides == ["model.lr=0.25"]
     assert weights.run_id == full.run_id
     checkpoint = torch.load(trained, weights_only=True)
     assert next(iter(checkpoint)) == RECORD_KEY, "it comes first, so that nobody has to read on"

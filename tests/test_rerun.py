@@ -102,7 +102,7 @@ def test_a_sweep(shape: Shape, trained: Path, tmp_path: Path) -> None:
     assert jobs[0]["config"] == {**RECORDED, "epochs": 1, "seed": 1}
     assert jobs[3]["config"]["model"] == {"kind": "large", "lr": 0.2, "depth": 9}
     record = read_record(tmp_path / "s" / "3")
-    assert record.hydra is not None and "seed=2" in record.hydra.overrides
+    assert "seed=2" in record.hydra.overrides
 
 
 def test_a_sweep_in_processes_of_a_launcher(shape: Shape, trained: Path, tmp_path: Path) -> None:

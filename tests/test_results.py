@@ -180,8 +180,8 @@ def test_what_another_launcher_leaves_is_shown(trained: Path) -> None:
         assert its.metrics["val_loss"] == pytest.approx(mine.metrics["val_loss"])
         assert its.checkpoint is not None and mine.checkpoint is not None
         assert its.checkpoint.relative_to(its.folder) == mine.checkpoint.relative_to(mine.folder)
-        assert (its.outcome, its.attempts, its.value, its.duration_s) == ("unknown", (), None, None)
-        assert its.started is not None
+        assert (its.outcome, its.attempts, its.value) == ("completed", (), None)
+        assert its.started and its.ended and its.duration_s == its.ended - its.started > 0
     assert basic.best("val_loss").number == 0 and basic.best("val_loss").config().model.lr == 0.5
 
 
@@ -505,3 +505,30 @@ def test_what_a_callback_monitors_and_the_task_returns_is_best_at_its_own_end(tm
 def test_a_metric_that_no_job_has_is_named_with_those_there_are(tmp_path: Path, mode: str | None) -> None:
     with pytest.raises(ResultsError, match=r"no job has a metric 'val/nope'; .*val_acc, best.val_acc, test_loss"):
         read_sweep(_judged(tmp_path / "s", [0.2, 0.9])).best("val/nope", mode=mode)
+
+
+# --- notebooks
+
+
+def test_a_notebook_shows_a_short_line_and_a_table() -> None:
+    hostile = "<script>alert(1)</script>\x1b[31m"
+    rows = tuple(
+        JobRow(
+            number=number,
+            folder=Path("/x"),
+            overrides=(f"m={hostile}",) * 1000,
+            varying={hostile: hostile * 1000, "lr": 0.1},
+            outcome="completed",
+            value=math.nan,
+            metrics={f"metric {index} <b>": 0.5 for index in range(1000)},
+        )
+        for number in range(200)
+    )
+    results = SweepResults(folder=Path("/x"), name=hostile, launcher="lit_local", rows=rows)
+    for shown in (repr(results), repr(rows[0]), repr(JobRow(number=1, folder=Path("/x"), overrides=("a=1",)))):
+        assert len(shown) <= 200 and "\n" not in shown and "\x1b" not in shown
+    assert "200 jobs" in repr(results) and "a=1" in repr(JobRow(number=1, folder=Path("/x"), overrides=("a=1",)))
+    table = results._repr_html_()
+    assert "<script" not in table and "<b>" not in table and "\x1b" not in table and len(table) < 100_000
+    assert table.count("<tr>") == 51 and "150 more" in table and "<th>lr</th>" in table and "<td>0.1</td>" in table
+    assert "0 jobs" in SweepResults(folder=Path("/x"), name="empty", launcher="")._repr_html_()

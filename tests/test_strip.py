@@ -167,7 +167,7 @@ def test_a_private_record_tells_of_nobody(app: App, tmp_path: Path) -> None:
         record.config.resolved["data"] == "<cwd>/a b/data"
         and "out: ${hydra:runtime.output_dir}/x" in record.config.composed
     )
-    assert record.hydra is not None and record.source is not None
+    assert record.source is not None
     assert record.hydra.overrides == ["model.lr=0.25", "+more='<cwd>/more'", "+list=[<cwd>,<path>]"]
     assert record.source.commit == diff.commit and record.source.dirty
     assert record.environment.packages == read_record(source).environment.packages
@@ -208,7 +208,6 @@ def test_what_looks_like_a_path_goes(app: App, text: str, private: str) -> None:
     from dataclasses import replace
 
     record = read_record(made(app))
-    assert record.hydra is not None
     changed = replace(
         record,
         entry=Entry(argv=[text], orig_argv=[text], cwd="/srv/app", python="/p/python", script=text, task_file=text),
@@ -221,7 +220,7 @@ def test_what_looks_like_a_path_goes(app: App, text: str, private: str) -> None:
     )
     result = private_record(changed)
     assert result.config.resolved == {"a": [private]}
-    assert result.hydra is not None and result.hydra.overrides == [f"k={private}"] and result.hydra.job_id is None
+    assert result.hydra.overrides == [f"k={private}"] and result.hydra.job_id is None
     from omegaconf import OmegaConf
 
     assert OmegaConf.to_container(OmegaConf.create(result.config.composed)) == {"a": private}

@@ -29,13 +29,19 @@ class _Commands(click.Group):
         command: click.Command = getattr(import_module(f"{__name__}.{cmd_name}"), cmd_name)
         return command
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands with their whole summaries: click itself cuts each to one line."""
+        found = [command for name in _COMMANDS if (command := self.get_command(ctx, name)) is not None]
+        with formatter.section("Commands"):
+            formatter.write_dl([(str(each.name), each.get_short_help_str(limit=1000)) for each in found])
+
 
 @click.group(
     cls=_Commands,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="""\b
 Examples:
-  lit-hydra show outputs                     the newest checkpoint below it
+  lit-hydra show outputs                     the newest run in it
   lit-hydra show last.ckpt optimizer.lr      one value of its config
   lit-hydra config last.ckpt -o config.yaml  the whole config, as a file
   lit-hydra diff a.ckpt b.ckpt               what differs between two runs
@@ -57,6 +63,7 @@ Environment:
   LIT_HYDRA_BRIDGE=off         record nothing, change nothing in the apps
   LIT_HYDRA_BRIDGE_DIFF=off    leave the git diff out of the record
   LIT_HYDRA_BRIDGE_GROUPS=off  tell loggers nothing of a job's sweep
+  LIT_HYDRA_BRIDGE_RUN_FILE=off  write no run.json into a run's folder
 
 \b
 Exit codes: 0 done, 1 the answer is no, 2 it could not be done.

@@ -32,8 +32,8 @@ def check(path: str, lineage: bool, as_json: bool) -> None:
     from, ...), and what to do about those that fail. Run it in the app's folder and environment. Nothing of the
     checkpoint is run; torch and Lightning are not imported.
 
-    PATH is a checkpoint file, a sharded checkpoint's folder, a run's folder (its newest checkpoint is read), or
-    a URL that fsspec can open.
+    PATH is a checkpoint file, a sharded checkpoint's folder, a run's folder (its newest checkpoint is read, or
+    the record in its run.json), or a URL that fsspec can open.
 
     Exit codes: 0 nothing failed, 1 something did, 2 the record can't be read. With --lineage: 0 or 2.
 

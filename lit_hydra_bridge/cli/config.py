@@ -18,8 +18,8 @@ from lit_hydra_bridge.files import write_file
 def config(path: str, resolve: bool, output: Path | None) -> None:
     """Print the config that made the checkpoint at PATH, as YAML.
 
-    PATH is a checkpoint file, a sharded checkpoint's folder, a run's folder (its newest checkpoint is read), or
-    a URL that fsspec can open. Secrets stand as <redacted>.
+    PATH is a checkpoint file, a sharded checkpoint's folder, a run's folder (its newest checkpoint is read, or
+    the record in its run.json), or a URL that fsspec can open. Secrets stand as <redacted>.
 
     \b
     Examples:

@@ -38,8 +38,8 @@ def ls(folders: tuple[str, ...], watch: bool, as_json: bool, as_csv: bool, **wis
     Newest first. Of a single sweep the jobs are shown; of several, with --jobs or whatever chooses among jobs.
 
     Without a FOLDER, the current one is looked through. Sweeps by lit_local and lit_slurm are shown with all that
-    came out of them, also while they run. Of those by Hydra's own launchers there is what Hydra and Lightning leave in
-    the jobs' folders; how a job of theirs ended is not known.
+    came out of them, also while they run. Of single runs, and of sweeps by Hydra's own launchers, there is what Hydra,
+    Lightning and our recorder leave in their folders; what a task returned is not known.
 
     A CONDITION compares columns with values: =, !=, <, <=, >, >=, in (a, b), joined by and, or, not and parentheses.
     A bare word that is no column is a text; names and texts with other characters stand in `backticks` and "quotes".

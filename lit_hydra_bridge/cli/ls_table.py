@@ -212,6 +212,7 @@ def _overview(listing: Listing, width: int) -> list[Line]:
     everything.sort(key=lambda pair: -pair[0])
     when, what = CellColumn("when"), CellColumn("what")
     folder, outcome = CellColumn("folder", least=16), CellColumn("outcome", least=30)
+    took = CellColumn("time", rank=1, right=True)
     best = CellColumn("best or last", least=14, rank=2)
     overrides = CellColumn("overrides", least=12, ideal=40, rank=3)
     for moment, entry in everything:
@@ -221,14 +222,17 @@ def _overview(listing: Listing, width: int) -> list[Line]:
         if isinstance(entry, SweepResults):
             what.add("sweep")
             outcome.add(*_worst(entry))
+            took.add("")
             best.add(inert(_best_text(entry)), "green")
             overrides.add(inert(", ".join(entry.override_keys)), "dim")
         else:
             what.add("run")
             outcome.add(entry.outcome, STYLES.get(entry.outcome, "red"))
+            took.add("" if entry.duration_s is None else duration(entry.duration_s))
             best.add(inert(_metrics_text(entry)))
             overrides.add(inert(" ".join(entry.overrides)), "dim")
-    return fitted([when, what, folder, outcome, best, overrides], len(everything), width)[0]
+    times = [took] if any(text for text, _ in took.cells) else []
+    return fitted([when, what, folder, outcome, *times, best, overrides], len(everything), width)[0]
 
 
 def _worst(sweep: SweepResults) -> Span:

@@ -56,10 +56,10 @@ class _GivenPath(click.Path):
 def rerun(path: str, overrides: tuple[str, ...], dry_run: bool, verify: bool, as_json: bool, **how: Any) -> None:
     """Make the run that wrote the checkpoint at PATH again.
 
-    PATH is a checkpoint, or the folder of a run or a job, whose newest checkpoint is read. The program that the
-    record names is started in the folder that the record names, and gets the recorded config, whatever the app's
-    files say by now; what they say differently is listed first. THIS RUNS CODE THAT THE FILE NAMES: rerun only what
-    you trust.
+    PATH is a checkpoint, or the folder of a run or a job, whose newest checkpoint, or else run.json, is read. The
+    program that the record names is started in the folder that the record names, and gets the recorded config,
+    whatever the app's files say by now; what they say differently is listed first. THIS RUNS CODE THAT THE FILE NAMES:
+    rerun only what you trust.
 
     OVERRIDES change the recorded config, as they would on the app's own command line. Another option of a config
     group replaces all that the old one had brought. Hydra's own flags follow after --.

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 def show(path: str, key: str | None, as_json: bool, diff: bool) -> None:
     """Show how the checkpoint at PATH was made.
 
-    PATH is a checkpoint file, a sharded checkpoint's folder, a run's folder (its newest checkpoint is read), or
-    a URL that fsspec can open. KEY is one value's dotted name in the resolved config, or else in the record.
+    PATH is a checkpoint file, a sharded checkpoint's folder, a run's folder (its newest checkpoint is read, or
+    the record in its run.json), or a URL that fsspec can open.
+    KEY is one value's dotted name in the resolved config, or else in the record.
 
     JSON has no word for .nan and .inf: they stand as "NaN", "Infinity" and "-Infinity".
 

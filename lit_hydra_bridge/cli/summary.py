@@ -91,7 +91,7 @@ def _first_rows(record: RunRecord) -> Rows:
 def _job_rows(record: RunRecord) -> Rows:
     created = re.sub(r"^(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(\.\d+)?\+00:00$", r"\1 \2 UTC", record.created)
     job = record.hydra
-    if job is None:
+    if not job:
         return [("job", f"none: the config was given by hand  {created}")]
     mode = "of a sweep" if job.mode == "MULTIRUN" else "a single run"
     number = "" if job.job_num is None else f"number {job.job_num} "
@@ -146,10 +146,10 @@ def _last_rows(record: RunRecord) -> Rows:
     job, source, entry = record.hydra, record.source, record.entry
     return [
         ("run", record.run_id),
-        ("output", (job.output_dir if job else None) or ""),
-        ("sweep", (job.sweep_dir or "") if job and job.mode == "MULTIRUN" else ""),
-        ("config name", (job.config_name if job else None) or ""),
-        ("hydra overrides", "  ".join(job.hydra_overrides) if job else ""),
+        ("output", job.output_dir or ""),
+        ("sweep", (job.sweep_dir or "") if job.mode == "MULTIRUN" else ""),
+        ("config name", job.config_name or ""),
+        ("hydra overrides", "  ".join(job.hydra_overrides)),
         ("command", " ".join(entry.orig_argv)),
         ("folder", entry.cwd),
         ("task", entry.task_function or ""),

@@ -15,6 +15,7 @@ import contextlib
 import functools
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from lit_hydra_bridge.record.capture import (
@@ -28,8 +29,9 @@ from lit_hydra_bridge.record.capture import (
 )
 from lit_hydra_bridge.record.going_on import GoingOn
 from lit_hydra_bridge.record.groups import end_in_loggers, prepare_loggers, show_in_loggers, tell_loggers
-from lit_hydra_bridge.record.loggers import log_config, log_lost_keys, logger_runs
+from lit_hydra_bridge.record.loggers import log_config, log_lost_keys, logger_runs, prepare_for_config
 from lit_hydra_bridge.record.record_json import text_for_checkpoints
+from lit_hydra_bridge.record.run_folder import RunFolder
 from lit_hydra_bridge.record.run_record import RECORD_KEY, LoggerRun, RunRecord, SavedCheckpoint
 from lit_hydra_bridge.record.sweep_job import SweepJob
 from lit_hydra_bridge.record.training import read_metrics, read_saved_checkpoint, read_training
@@ -99,6 +101,7 @@ class RecorderHooks:
         self._text: Callable[[dict[str, float], SavedCheckpoint], str] | None = None
         self._config_logged = False
         self._going_on: GoingOn | None = None
+        self._is_noted = False
         self._has_failed = False
         self._by_hand = config is not None
         if not is_on() or not is_rank_zero():
@@ -128,9 +131,10 @@ class RecorderHooks:
         training = capture.attempt("trainer", lambda: read_training(trainer, model, capture.config)) if model else None
         loggers = capture.attempt("loggers", lambda: self._logger_runs(trainer, capture)) or []
         record = capture.record(training=training, loggers=loggers)
-        if record.gaps and not capture.gaps_were_told:
+        failures = [gap for gap in record.gaps if gap not in capture.quiet_gaps]
+        if failures and not capture.gaps_were_told:
             capture.gaps_were_told = True
-            warn("the record has gaps: " + "; ".join(record.gaps))
+            warn("the record has gaps: " + "; ".join(failures))
         return record
 
     def stamp(self, trainer: Any, checkpoint: dict[str, Any]) -> None:
@@ -160,8 +164,39 @@ class RecorderHooks:
         return [LoggerRun(**capture.redactor.data(vars(run))) for run in logger_runs(trainer)]
 
     @_harmless
+    def on_saved(self, trainer: Any, path: Any) -> None:
+        """Not Lightning's: a checkpoint was written."""
+        if (record := self._record) is not None and (folder := self._run_folder(trainer)) is not None:
+            data = lambda: {**record.to_dict(), "metrics": read_metrics(trainer)}  # noqa: E731
+            folder.saved(absolute_path(path), record.run_id, data)
+
+    @_harmless
+    def on_train_batch_end(self, trainer: Any, *_: Any) -> None:
+        """Lightning's hook: soon the record is in the run's folder, should the run be killed before it saves."""
+        if not self._is_noted and trainer.is_global_zero:
+            capture = self._capture
+            self._is_noted = capture is None or capture.folder is None or capture.folder.has_record
+            if not self._is_noted and capture is not None and capture.is_looked_up:
+                self._note_in_folder(trainer)
+
+    def _note_in_folder(self, trainer: Any) -> None:
+        folder = self._run_folder(trainer)
+        record = self.record(trainer) if folder is not None else None
+        if folder is not None and record is not None:
+            self._is_noted = True
+            logs = [run.directory for run in logger_runs(trainer) if run.directory and Path(run.directory).is_dir()]
+            data = {**record.to_dict(), "metrics": read_metrics(trainer)}
+            folder.note(data, [absolute_path(each) for each in logs], is_fit=trainer.state.fn == "fit")
+
+    def _run_folder(self, trainer: Any) -> RunFolder | None:
+        capture = self.capture() if trainer.is_global_zero else None
+        return capture.folder if capture is not None else None
+
+    @_harmless
     def on_loggers_made(self, trainer: Any) -> None:
         """Not Lightning's: the Trainer has its loggers, and none of them need have started its run."""
+        if self._has_loggers(trainer):
+            prepare_for_config(trainer)
         if (job := self._sweep_job(trainer)) is not None:
             prepare_loggers(trainer, job)
 
@@ -218,11 +253,15 @@ class RecorderHooks:
         self._config_logged = False
         self._log_lost_keys(trainer, pl_module)
         self._end_in_loggers(trainer, failed=False)
+        self._note_in_folder(trainer)
 
     @_harmless
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
         """Lightning's hook in the place of `teardown`, where something was raised."""
         self._end_in_loggers(trainer, failed=True)
+        if not isinstance(exception, Exception) and (folder := self._run_folder(trainer)) is not None:
+            folder.interrupted_by = type(exception).__name__
+        self._note_in_folder(trainer)
 
     def _end_in_loggers(self, trainer: Any, *, failed: bool) -> None:
         if (job := self._sweep_job(trainer)) is not None:
@@ -267,6 +306,13 @@ def stamp(trainer: Any, checkpoint: Any) -> None:
     recorder = acting_recorder(trainer)
     if recorder is not None:
         recorder.on_save_checkpoint(trainer, None, checkpoint)
+
+
+def note_saved(trainer: Any, path: Any) -> None:
+    """A trainer has saved a checkpoint."""
+    recorder = acting_recorder(trainer)
+    if recorder is not None:
+        recorder.on_saved(trainer, path)
 
 
 def note_loggers(trainer: Any) -> None:

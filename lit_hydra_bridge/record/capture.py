@@ -28,6 +28,7 @@ from lit_hydra_bridge.record.hydra_job import (
     hydra_version,
     live_root,
     program_folder,
+    raw_output_dir,
     read_entry,
     read_hydra_job,
     running_task_function,
@@ -35,6 +36,7 @@ from lit_hydra_bridge.record.hydra_job import (
 from lit_hydra_bridge.record.process_facts import ProcessFacts
 from lit_hydra_bridge.record.record_json import parse_record
 from lit_hydra_bridge.record.redaction import Redactor
+from lit_hydra_bridge.record.run_folder import RunFolder, begin
 from lit_hydra_bridge.record.run_record import (
     ANCESTORS_WITH_CONFIG,
     RECORD_KEY,
@@ -46,6 +48,7 @@ from lit_hydra_bridge.record.run_record import (
     SourceCode,
 )
 from lit_hydra_bridge.record.sweep_job import SweepJob, read_sweep_job
+from lit_hydra_bridge.run_file import RUN_FILE
 from lit_hydra_bridge.switch import diff_is_on, is_on
 
 _MAX_ANCESTORS: Final = 50
@@ -81,11 +84,15 @@ class JobCapture:
         self.created = datetime.now(timezone.utc).isoformat(timespec="seconds")
         self.redactor = Redactor(os.environ)
         self.gaps: list[str] = []
+        self.quiet_gaps: list[str] = []
+        """Those of a healthy app, such as a resolver that exists only inside the job: recorded, but no warning."""
         self.gaps_were_told = False
         self.ancestors: list[Ancestor] = []
         self._absorbed = 0
         self._reading = self.attempt("config", self._read_config) or ConfigReading({}, {})
-        self.hydra = self.attempt("hydra", self._read_hydra_job) if has_hydra(self.root) else None
+        self.hydra: HydraJob = (
+            self.attempt("hydra", self._read_hydra_job) if has_hydra(self.root) else None
+        ) or HydraJob()
         self.slurm = self.attempt("slurm", lambda: read_slurm_job(os.environ))
         self.entry = self.attempt("entry", lambda: self._read_entry(is_hydra_job)) or bare_entry()
         # Last: from here on the redactor belongs to the look-up's thread.
@@ -97,6 +104,8 @@ class JobCapture:
             time_limit_s=options.time_limit_s,
         )
         self._settled: tuple[SourceCode | None, Environment] | None = None
+        self.folder: RunFolder | None = self.attempt(RUN_FILE, self._begin_run_file) if is_hydra_job else None
+        """The job's run.json; None where none is written."""
 
     @cached_property
     def config(self) -> ComposedConfig:
@@ -114,7 +123,11 @@ class JobCapture:
     def _read_config(self) -> ConfigReading:
         reading, gaps = read_config(self.root, self.redactor, custom_resolvers=self.options.custom_resolvers)
         self.gaps += gaps
+        self.quiet_gaps = gaps if reading.composed else []  # without any config something did go wrong
         return reading
+
+    def _begin_run_file(self) -> RunFolder | None:
+        return begin(self.root, raw_output_dir(self.root), self.run_id, self.redactor, lambda: self.record().to_dict())
 
     def _read_hydra_job(self) -> HydraJob:
         return read_hydra_job(self.root, self.redactor)
@@ -129,6 +142,11 @@ class JobCapture:
         except (Exception, SystemExit) as error:  # a record with a gap beats a run that failed for it
             self.gaps.append(self.redactor.text(f"{what}: {type(error).__name__}: {str(error)[:200]}"))
             return None
+
+    @property
+    def is_looked_up(self) -> bool:
+        """Whether git's and the interpreter's facts are known, so that nobody has to wait for them."""
+        return self._settled is not None or self._facts.is_done
 
     def source_and_environment(self) -> tuple[SourceCode | None, Environment]:
         """Return git's and the interpreter's facts, waiting for them up to the time limit."""
@@ -204,9 +222,9 @@ def _ancestor(record: RunRecord, path: str | None, global_step: object) -> Ances
         created=record.created,
         checkpoint=path,
         global_step=global_step if type(global_step) is int else None,
-        overrides=record.hydra.overrides if record.hydra else [],
-        job_num=record.hydra.job_num if record.hydra else None,
-        output_dir=record.hydra.output_dir if record.hydra else None,
+        overrides=record.hydra.overrides,
+        job_num=record.hydra.job_num,
+        output_dir=record.hydra.output_dir,
         commit=record.source.commit if record.source else None,
         config=record.config.composed,
     )
@@ -294,7 +312,7 @@ def capture_by_hand(config: Any, overrides: list[str] | None, options: CaptureOp
     capture = JobCapture(config, options, is_hydra_job=False)
     if overrides is not None:
         redacted = [capture.redactor.override(override) for override in overrides]
-        capture.hydra = replace(capture.hydra or HydraJob(hydra_version=hydra_version()), overrides=redacted)
+        capture.hydra = replace(capture.hydra, hydra_version=hydra_version(), overrides=redacted)
     return capture
 
 

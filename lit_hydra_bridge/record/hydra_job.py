@@ -68,6 +68,11 @@ def read_hydra_job(root: Any, redactor: Redactor) -> HydraJob:
     )
 
 
+def raw_output_dir(root: Any) -> str | None:
+    """Return the job's output folder as it is; the record's may have a secret redacted."""
+    return _text(_value(root.hydra, "runtime.output_dir")) if has_hydra(root) else None
+
+
 def _sweep_dir(node: Any) -> str | None:
     found = _value(node, "sweep.dir")
     return None if found is None else str(Path(str(_value(node, "runtime.cwd") or "."), str(found)))

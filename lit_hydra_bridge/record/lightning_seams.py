@@ -106,12 +106,15 @@ def _noting_loggers(original: Callable[..., Any]) -> Callable[..., Any]:
 
 def _noting_saved(original: Callable[..., Any]) -> Callable[..., Any]:
     def save_checkpoint(self: Any, filepath: Any, *args: Any, **kwargs: Any) -> Any:
+        from lit_hydra_bridge.record.callback import note_saved
+
         if not is_on():
             return original(self, filepath, *args, **kwargs)
         before = trust.state_of(filepath)
         result = original(self, filepath, *args, **kwargs)
         if self.is_global_zero:
             keep_copy(filepath, self.global_step)
+            note_saved(self, filepath)
         if not _writes_with_lightnings_own(self):
             # Somebody else's file may lie there still, if an asynchronous CheckpointIO has not begun to write.
             if self.is_global_zero and trust.state_of(filepath) != before:

@@ -2,7 +2,8 @@
 
 A parameter can't be changed once it is there. So ours keep clear of what the app has logged and of what Lightning is
 about to log for it; and where the app logs a parameter of ours with another value later, by whatever way, its value
-becomes a tag instead of an error that would not be there without us.
+becomes a tag instead of an error that would not be there without us. The same holds for all parameters of an MLflow run
+that goes on in a new process: there the values that have changed since, ours and the app's, become tags.
 """
 
 from __future__ import annotations
@@ -20,12 +21,13 @@ _MAX_KEY: Final = 250
 _MAX_PER_CALL: Final = 100
 _LIGHTNING_CUTS_AT: Final = 250  # MLFlowLogger does so without a word
 _NOT_IN_KEYS: Final = re.compile(r"[^/\w.\- :]")
+_RUN_ID: Final = "hydra/run_id"
 _MARK: Final = "__lit_hydra_bridge__"
 
 
 @dataclass(frozen=True)
 class _Parameters:
-    """What we have logged to one MLflow run."""
+    """What must not be logged with another value to one MLflow run."""
 
     values: dict[str, str]
     in_files: bool
@@ -43,17 +45,34 @@ class _Parameters:
 _ours: dict[str, _Parameters] = {}
 
 
+def guard_earlier_parameters(logger: Any) -> None:
+    """Where a logger goes on with an MLflow run, let what that has already be logged again with other values."""
+    run, client = logger._run_id, logger._mlflow_client
+    if run is not None and run not in _ours:
+        _guard(client, run, client.get_run(run).data.params, _is_file_store(logger))
+
+
+def _guard(client: Any, run: str, values: Mapping[str, str], in_files: bool) -> None:
+    earlier = _ours[run].values if run in _ours else {}
+    _ours[run] = _Parameters({**earlier, **values}, in_files)
+    _install(type(client))
+
+
 def log_to_mlflow(logger: Any, ours: Mapping[str, Any], theirs: Any, composed: str) -> None:
     """Log our parameters, all but those that the app has or is about to log, and the config as an artifact."""
     client, run = logger.experiment, logger.run_id
     in_files = _is_file_store(logger)
-    taken = {*client.get_run(run).data.params, *flat(plain_mapping(theirs))}
+    there, apps = client.get_run(run).data.params, flat(plain_mapping(theirs))
+    taken = {*there, *apps}
     values: dict[str, str] = {}
-    for key, value in _parameters(ours).items():
+    parameters = _parameters(ours)
+    if there.get(_RUN_ID, parameters[_RUN_ID]) != parameters[_RUN_ID]:  # an earlier run of the app began it
+        _guard(client, run, there, in_files)
+        _tag_changed(client, run, {key: value for key, value in parameters.items() if key not in apps})
+    for key, value in parameters.items():
         if key not in taken and not (in_files and (_clashes_in_files(key, taken) or _clashes_in_files(key, values))):
             values[key] = value
-    _ours[run] = _Parameters(values, in_files)
-    _install(type(client))
+    _guard(client, run, values, in_files)
     _log(client, run, values)
     client.log_text(run, composed, "hydra/config.yaml")
 
@@ -64,6 +83,19 @@ def _log(client: Any, run: str, values: Mapping[str, str]) -> None:
     params = [Param(key, value) for key, value in values.items()]
     for start in range(0, len(params), _MAX_PER_CALL):
         client.log_batch(run, params=params[start : start + _MAX_PER_CALL])
+
+
+def _tag_changed(client: Any, run: str, values: Mapping[str, str]) -> None:
+    from mlflow.entities import RunTag
+
+    there = _ours[run].values
+    tags = [RunTag(key, value) for key, value in values.items() if key in there and _differs(value, there[key])]
+    for start in range(0, len(tags), _MAX_PER_CALL):
+        client.log_batch(run, tags=tags[start : start + _MAX_PER_CALL])
+
+
+def _differs(value: str, there: str) -> bool:
+    return value != there and not (len(there) == _LIGHTNING_CUTS_AT and value.startswith(there))
 
 
 def _parameters(ours: Mapping[str, Any]) -> dict[str, str]:

@@ -53,7 +53,7 @@ def _logger_run(logger: Any) -> LoggerRun:
     )
 
 
-def log_config(trainer: Any, model: Any, config: ComposedConfig, hydra: HydraJob | None, run_id: str) -> list[str]:
+def log_config(trainer: Any, model: Any, config: ComposedConfig, hydra: HydraJob, run_id: str) -> list[str]:
     """Hand the config to every logger that has not had it, before the app's own hyperparameters are logged.
 
     Returns:
@@ -67,6 +67,19 @@ def log_config(trainer: Any, model: Any, config: ComposedConfig, hydra: HydraJob
             _hand(logger, ours, trainer, model, config.composed)
 
     return _each(trainer, hand)
+
+
+def prepare_for_config(trainer: Any) -> None:
+    """Do what must be done before the app logs its own hyperparameters."""
+
+    def prepare(logger: Any) -> None:
+        if kind_of(logger) == "MLFlowLogger":
+            from lit_hydra_bridge.record.logger_mlflow import guard_earlier_parameters
+
+            guard_earlier_parameters(logger)
+
+    for problem in _each(trainer, prepare):
+        warn(problem)
 
 
 def leave_out(logger: Any) -> None:
@@ -147,9 +160,9 @@ def _logged_to_csv(logger: Any, kind: str, ours: dict[str, Any]) -> bool:
     return True
 
 
-def _payload(config: ComposedConfig, hydra: HydraJob | None, run_id: str) -> dict[str, Any]:
+def _payload(config: ComposedConfig, hydra: HydraJob, run_id: str) -> dict[str, Any]:
     facts: dict[str, Any] = {"run_id": run_id}
-    if hydra is not None:
+    if hydra:
         facts |= {
             "job_name": hydra.job_name,
             "job_num": hydra.job_num,

@@ -56,6 +56,11 @@ class ProcessFacts:
         self._thread = threading.Thread(target=self._look_up_in_a_moment, name="lit-hydra-bridge-facts", daemon=True)
         self._thread.start()
 
+    @property
+    def is_done(self) -> bool:
+        """Whether nobody has to wait any more."""
+        return self._done
+
     def wait(self) -> list[str]:
         """Wait until all is known, or the time limit has passed; return what is missing, one sentence each."""
         self._wanted.set()

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from lit_hydra_bridge.errors import InvalidRecordError
+from lit_hydra_bridge.text import shortened
 from lit_hydra_bridge.typed_data import WrongDataError, read_as
 
 RECORD_KEY: Final = "lit_hydra_bridge"
@@ -48,9 +49,9 @@ class ComposedConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class HydraJob:
-    """What Hydra knew of the job."""
+    """What Hydra knew of the job; empty, and false, where no Hydra job ran."""
 
-    hydra_version: str
+    hydra_version: str = ""
     version_base: str | None = None
     overrides: list[str] = field(default_factory=list)
     hydra_overrides: list[str] = field(default_factory=list)
@@ -63,6 +64,9 @@ class HydraJob:
     mode: str | None = None
     sweep_dir: str | None = None
     output_dir: str | None = None
+
+    def __bool__(self) -> bool:
+        return self != HydraJob()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,7 +208,7 @@ class RunRecord:
     entry: Entry
     environment: Environment
     schema_version: int = SCHEMA_VERSION
-    hydra: HydraJob | None = None
+    hydra: HydraJob = field(default_factory=HydraJob)
     source: SourceCode | None = None
     slurm: SlurmJob | None = None
     """None: it did not run in a Slurm job."""
@@ -218,6 +222,11 @@ class RunRecord:
     """None where the record is not a checkpoint's."""
     gaps: list[str] = field(default_factory=list)
     """What could not be found out, and why."""
+
+    def __repr__(self) -> str:
+        name = self.hydra.job_name or self.entry.task_function or ""
+        parts = [f"<RunRecord {self.run_id[:12]}", name, self.created, *self.hydra.overrides]
+        return shortened(f"{' '.join(part for part in parts if part)}>")
 
     def to_dict(self) -> dict[str, Any]:
         """Return the record as plain containers."""

@@ -47,9 +47,9 @@ class _Identity:
     id: str
 
 
-def read_sweep_job(hydra: HydraJob | None) -> SweepJob | None:
+def read_sweep_job(hydra: HydraJob) -> SweepJob | None:
     """Return which job of a sweep the running one is; None where it is a run of its own."""
-    if hydra is None or hydra.mode != "MULTIRUN" or hydra.sweep_dir is None or not isinstance(hydra.job_num, int):
+    if hydra.mode != "MULTIRUN" or hydra.sweep_dir is None or not isinstance(hydra.job_num, int):
         return None
     folder = Path(hydra.sweep_dir)
     sweep = _id_of_ours(folder) or hashlib.sha256(str(folder.absolute()).encode()).hexdigest()[:32]

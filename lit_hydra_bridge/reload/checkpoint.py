@@ -27,6 +27,8 @@ from lit_hydra_bridge.files import DamagedFileError, opened, read_json
 from lit_hydra_bridge.record.record_json import parse_record
 from lit_hydra_bridge.record.run_record import RECORD_KEY, RunRecord
 from lit_hydra_bridge.reload.pickle_entries import BadPickleError, TruncatedPickleError, entries, single_value
+from lit_hydra_bridge.reload.run_folder import META, newest_file
+from lit_hydra_bridge.run_file import MAX_BYTES, RUN_FILE, ForeignRunFileError, parse_run_file
 
 _LEGACY_MAGIC: Final = 0x1950A86A20F9469CFC6C
 _LEGACY_TEXT_MAGIC: Final = b"L%dL\n" % _LEGACY_MAGIC  # as pickle's protocols 0 and 1 write it
@@ -45,8 +47,8 @@ def read_record(path: str | os.PathLike[str]) -> RunRecord:
     """Return how the run that wrote a checkpoint was made.
 
     Args:
-        path: a checkpoint file; a sharded checkpoint's folder; a run's folder, whose newest checkpoint is read;
-            or any fsspec URL of a file, such as `s3://bucket/last.ckpt`.
+        path: a checkpoint file; a sharded checkpoint's folder; a run's folder, whose newest checkpoint is read, or
+            the record in its run.json if it has left none; or any fsspec URL of a file, such as `s3://bucket/last.ckpt`.
 
     Raises:
         CheckpointNotFoundError: there is nothing at the path.
@@ -54,10 +56,11 @@ def read_record(path: str | os.PathLike[str]) -> RunRecord:
         DamagedCheckpointError: it is one, but cut off or overwritten.
         NoRecordError: it is whole, and has no record.
     """
-    with _opened(os.fsdecode(path)) as (file, name):
-        stored = _stored_record(file, name)
+    with _opened(os.fsdecode(path), with_weights=False) as (file, name):
+        in_run_file = Path(name).name == RUN_FILE
+        stored: object = _record_in_run_file(file, name) if in_run_file else _stored_record(file, name)
     try:
-        return parse_record(stored)
+        return RunRecord.from_dict(stored) if in_run_file else parse_record(stored)
     except InvalidRecordError as error:
         raise _malformed(name, str(error)) from None
 
@@ -68,11 +71,25 @@ def checkpoint_path(path: str | os.PathLike[str]) -> str:
     Raises:
         CheckpointNotFoundError: there is nothing at the path.
     """
+    return _place_of(path, with_weights=True)
+
+
+def record_path(path: str | os.PathLike[str]) -> str:
+    """Return what `read_record` reads at a path: the checkpoint, as above, or a run.json.
+
+    Raises:
+        CheckpointNotFoundError: there is nothing at the path.
+    """
+    return _place_of(path, with_weights=False)
+
+
+def _place_of(path: str | os.PathLike[str], *, with_weights: bool) -> str:
     place = os.fsdecode(path)
     if "://" in place:
         return place
-    file = Path(os.path.abspath(checkpoint_file(Path(place))))  # noqa: PTH100  # absolute() keeps `..`
-    return str(file.parent if file.name == "meta.pt" else file)
+    found = checkpoint_file(Path(place), with_weights=with_weights)
+    file = Path(os.path.abspath(found))  # noqa: PTH100  # absolute() keeps `..`
+    return str(file.parent if file.name == META else file)
 
 
 def read_record_or_json(path: str) -> RunRecord:
@@ -81,7 +98,7 @@ def read_record_or_json(path: str) -> RunRecord:
     Raises:
         CheckpointError: as `read_record`.
     """
-    if not path.endswith(".json"):
+    if not path.endswith(".json") or Path(path).name == RUN_FILE:
         return read_record(path)
     try:
         record = read_json(path, RunRecord.from_dict)
@@ -98,7 +115,7 @@ def _malformed(name: str, reason: str) -> DamagedCheckpointError:
 
 
 @contextmanager
-def _opened(place: str) -> Iterator[tuple[IO[bytes], str]]:
+def _opened(place: str, *, with_weights: bool = True) -> Iterator[tuple[IO[bytes], str]]:
     if not place:  # pathlib takes it for the working folder; it comes from an unset variable in a shell
         raise CheckpointNotFoundError("the path is empty; expected a checkpoint file, or a run's folder")
     try:
@@ -106,7 +123,7 @@ def _opened(place: str) -> Iterator[tuple[IO[bytes], str]]:
             with _opened_remote(place) as remote:
                 yield remote, place
             return
-        file = checkpoint_file(Path(place))
+        file = checkpoint_file(Path(place), with_weights=with_weights)
         with opened(file) as local:
             yield local, str(file)
     except FileNotFoundError as error:
@@ -133,21 +150,38 @@ def _opened_remote(place: str) -> Iterator[IO[bytes]]:
         yield file
 
 
-def checkpoint_file(path: Path) -> Path:
+def checkpoint_file(path: Path, *, with_weights: bool = True) -> Path:
     """Return the file to read for a checkpoint, a sharded checkpoint's folder, or a run's folder.
+
+    Args:
+        path: of one of these.
+        with_weights: False takes the run.json of a run that has left no checkpoint as well.
 
     Raises:
         CheckpointNotFoundError: there is nothing at the path, or no checkpoint in it.
     """
     if not path.is_dir():
         return path
-    if (path / "meta.pt").is_file():
-        return path / "meta.pt"
-    found = [file for file in path.rglob("*.ckpt") if file.is_file() or (file / "meta.pt").is_file()]
-    if not found:
-        raise CheckpointNotFoundError(f"{path}: there is no checkpoint (*.ckpt) in this folder or below")
-    newest = max(found, key=lambda file: (file.stat().st_mtime_ns, file.name))
-    return newest / "meta.pt" if newest.is_dir() else newest
+    if (path / META).is_file():
+        return path / META
+    return newest_file(path, _run_id_of, with_weights=with_weights)
+
+
+def _run_id_of(file: Path) -> str | None:
+    try:
+        return read_record(file).run_id
+    except CheckpointError:
+        return None
+
+
+def _record_in_run_file(file: IO[bytes], name: str) -> object:
+    try:
+        data = parse_run_file(file.read(MAX_BYTES + 1), Path(name).parent).record
+    except ForeignRunFileError as error:
+        raise ForeignFileError(f"{name}: {error}") from None
+    if data is None:
+        raise NoRecordError(f"{name}: the run had no record yet when this was written")
+    return data
 
 
 def _stored_record(file: IO[bytes], name: str) -> str | None:

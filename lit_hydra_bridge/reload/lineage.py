@@ -54,10 +54,10 @@ def _own_step(record: RunRecord) -> Step:
     return Step(
         run_id=record.run_id,
         created=record.created,
-        overrides=record.hydra.overrides if record.hydra else [],
+        overrides=record.hydra.overrides,
         commit=record.source.commit if record.source else None,
-        output_dir=record.hydra.output_dir if record.hydra else None,
-        job_num=record.hydra.job_num if record.hydra else None,
+        output_dir=record.hydra.output_dir,
+        job_num=record.hydra.job_num,
     )
 
 
@@ -108,8 +108,7 @@ def has_no_record(file: Path) -> bool:
 
 def folders_of(record: RunRecord) -> list[str]:
     """Return the folders that a relative path in a run may have been meant from."""
-    output = record.hydra.output_dir if record.hydra else None
-    return [folder for folder in (record.entry.cwd, output) if folder]
+    return [folder for folder in (record.entry.cwd, record.hydra.output_dir) if folder]
 
 
 def local_checkpoint(named: str | None, *folders: str) -> Path | None:

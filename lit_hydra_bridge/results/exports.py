@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import json
 import re
 from collections.abc import Sequence
@@ -11,15 +12,21 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Final
 
 from lit_hydra_bridge.errors import ResultsError
-from lit_hydra_bridge.results.fields import Field, Fields
+from lit_hydra_bridge.results.fields import METRIC, OVERRIDE, Field, Fields
 from lit_hydra_bridge.results.row import JobRow
 from lit_hydra_bridge.results.sweep_results import SweepResults
+from lit_hydra_bridge.text import shortened
 
 if TYPE_CHECKING:
     import pandas
 
 _FORMULA: Final = tuple("=+-@\t\r\n")
 _NUMBER: Final = re.compile(r"[-+](?:[0-9]+\.?[0-9]*|\.[0-9]+|inf|nan)(?:e[-+]?[0-9]+)?", re.IGNORECASE | re.ASCII)
+
+
+_IN_NOTEBOOK: Final = ("number", "outcome", "value", "duration_s")
+_MOST_METRICS: Final = 4
+_MOST_IN_NOTEBOOK: Final = 50
 
 
 def csv_text(rows: Sequence[JobRow], fields: Sequence[Field]) -> str:
@@ -54,6 +61,31 @@ def _inert(text: str) -> str:
     if text[:1] not in _FORMULA:
         return text
     return text if _NUMBER.fullmatch(text) else f"'{text}"
+
+
+def html_table(results: SweepResults) -> str:
+    """Return a table of the first jobs for a notebook; all text from outside is escaped."""
+    fields = Fields(results.rows)
+    wanted = [each for each in fields.all if each.name in _IN_NOTEBOOK or each.kind == OVERRIDE]
+    shown = results.rows[:_MOST_IN_NOTEBOOK]
+    filled = [*wanted, *fields.of_kind(METRIC)[:_MOST_METRICS]]
+    columns = [each for each in filled if any(each.get(row) is not None for row in shown)]
+    head = "".join(f"<th>{_html(each.name)}</th>" for each in columns)
+    body = "".join(
+        f"<tr>{''.join(f'<td>{_html(_short(each.get(row)))}</td>' for each in columns)}</tr>" for row in shown
+    )
+    more = len(results.rows) - len(shown)
+    rest = f"<p>… and {more} more: to_pandas() has them all</p>" if more else ""
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    return f"<div><p>{_html(repr(results))}</p>{table}{rest}</div>"
+
+
+def _html(text: str) -> str:
+    return html.escape(shortened(text))
+
+
+def _short(value: Any) -> str:
+    return "" if value is None else f"{value:.5g}" if isinstance(value, float) else str(value)
 
 
 def iso(seconds: float) -> str:

@@ -11,6 +11,7 @@ from typing import Final
 from lit_hydra_bridge.files import opened
 from lit_hydra_bridge.results.hydra_folder import HYDRA
 from lit_hydra_bridge.results.read import STATE, is_sweep
+from lit_hydra_bridge.run_file import RUN_FILE, is_run_folder
 from lit_hydra_bridge.sweep.index import read_index
 
 # What runs leave beside their folders, and what people keep beside their code.
@@ -42,7 +43,7 @@ def find_results(folder: str, looked: Callable[[int], None] = lambda _: None) ->
         place = waiting.pop()
         count += 1
         looked(count)
-        is_a_run = os.path.isdir(os.path.join(place, HYDRA)) or _is_job_of_ours(place)
+        is_a_run = os.path.isdir(os.path.join(place, HYDRA)) or _is_job_of_ours(place) or is_run_folder(place)
         if is_sweep(place) or (not is_a_run and _has_jobs(place)):
             found.sweeps.append(place)
         elif is_a_run:
@@ -100,8 +101,8 @@ def _is_job_of_ours(folder: str) -> bool:
 
 def created(folder: str) -> float:
     """Return about when a sweep or a run began: cheap, for an order before anything is read."""
-    names = (os.path.join(HYDRA, "config.yaml"), "multirun.yaml", os.path.join(".sweep", "sweep.json"), "job.json")
-    for name in names:
+    sweep = os.path.join(".sweep", "sweep.json")
+    for name in (os.path.join(HYDRA, "config.yaml"), "multirun.yaml", sweep, STATE, RUN_FILE):
         try:
             return os.stat(os.path.join(folder, name)).st_mtime
         except OSError:

@@ -1,14 +1,20 @@
-"""A job of somebody else's launcher, or a single run -> its row, from what Hydra and Lightning leave in its folder."""
+"""A job of somebody else's launcher, or a single run -> its row.
+
+It is put together of what Hydra, Lightning and our recorder (run.json) leave in its folder.
+"""
 
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 from lit_hydra_bridge.errors import ResultsError
 from lit_hydra_bridge.results.hydra_folder import HYDRA, read_number, read_overrides
-from lit_hydra_bridge.results.row import JobRow
+from lit_hydra_bridge.results.row import RUNNING, JobRow
 from lit_hydra_bridge.results.training_files import read_training
+from lit_hydra_bridge.run_file import RunFile, read_run_file
+from lit_hydra_bridge.text import one_line
 
 
 def foreign_row(folder: str, problems: list[str]) -> JobRow | None:
@@ -20,7 +26,11 @@ def foreign_row(folder: str, problems: list[str]) -> JobRow | None:
         number = read_number(folder)
     except ResultsError as error:
         problems.append(str(error))
-    training = read_training(folder, problems)
+    run = read_run_file(folder) or RunFile()
+    training = read_training(folder, run, problems)
+    outcome, reason = run.outcome_now
+    started = run.started if run.started is not None else _started(folder)
+    until = run.ended if run.ended is not None else time.time() if outcome == RUNNING else None
     name = os.path.basename(folder)
     if not overrides and training.overrides:
         overrides = training.overrides
@@ -30,7 +40,11 @@ def foreign_row(folder: str, problems: list[str]) -> JobRow | None:
         number=number,
         folder=Path(folder),
         overrides=overrides or (),
-        started=_started(folder),
+        outcome=outcome,
+        reason=one_line(reason),
+        started=started,
+        ended=run.ended,
+        duration_s=None if started is None or until is None else max(0.0, until - started),
         metrics=training.metrics,
         checkpoint=Path(training.best) if training.best else None,
         monitors=training.monitors,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from lit_hydra_bridge.errors import CheckpointError, ResultsError
 from lit_hydra_bridge.files import DamagedFileError, damaged, opened, read_text
+from lit_hydra_bridge.run_file import RUN_FILE
 from lit_hydra_bridge.sweep.ranking import sweeper_direction
 
 if TYPE_CHECKING:
@@ -134,11 +135,10 @@ def saved_config(folder: Path, checkpoint: Path | None, resolve: bool) -> DictCo
     """
     from lit_hydra_bridge.reload.config import load_config
 
-    if checkpoint is not None:
-        try:
-            return load_config(checkpoint, resolve=resolve)
-        except CheckpointError:
-            pass  # without a record, or gone by now
+    for path in (checkpoint, folder / RUN_FILE):
+        if path is not None:
+            with suppress(CheckpointError):  # without a record, or gone by now
+                return load_config(path, resolve=resolve)
     return _config_of_hydra(folder / HYDRA / "config.yaml", resolve)
 
 

@@ -18,6 +18,7 @@ from lit_hydra_bridge.results.overrides import varying
 from lit_hydra_bridge.results.own_job import own_row
 from lit_hydra_bridge.results.row import JobRow, Scalar
 from lit_hydra_bridge.results.sweep_results import SweepResults
+from lit_hydra_bridge.run_file import is_run_folder
 from lit_hydra_bridge.sweep.folder import JobFolder, SweepFolder, SweepIdentity, is_aside
 from lit_hydra_bridge.sweep.index import read_index
 from lit_hydra_bridge.sweep.job import JobState
@@ -28,9 +29,9 @@ STATE: Final = "job.json"
 def read_sweep(folder: str | os.PathLike[str]) -> SweepResults:
     """Return what came out of a sweep, up to now; it may still run.
 
-    Sweeps by our launchers have it all. Of Hydra's own launchers there is what Hydra and Lightning leave in the jobs'
-    folders: overrides, config, checkpoints with their records, and CSVLogger's metrics. What can't be read is named
-    in `problems`.
+    Sweeps by our launchers have it all. Of Hydra's own launchers there is what Hydra, Lightning and our recorder leave
+    in the jobs' folders: overrides, config, outcome, checkpoints with their records, metrics. What can't be read is
+    named in `problems`.
 
     Args:
         folder: the sweep's: `hydra.sweep.dir`.
@@ -66,7 +67,8 @@ def is_sweep(folder: str) -> bool:
 
 def is_run(folder: str) -> bool:
     """Tell whether a run or a job has had this folder."""
-    return os.path.isfile(os.path.join(folder, STATE)) or os.path.isdir(os.path.join(folder, HYDRA))
+    is_ours = os.path.isfile(os.path.join(folder, STATE)) or is_run_folder(folder)
+    return is_ours or os.path.isdir(os.path.join(folder, HYDRA))
 
 
 @dataclass

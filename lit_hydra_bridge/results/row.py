@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from lit_hydra_bridge.errors import ResultsError
+from lit_hydra_bridge.text import shortened
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -18,7 +20,9 @@ COMPLETED: Final = "completed"
 RUNNING: Final = "running"
 INTERRUPTED: Final = "interrupted"
 UNKNOWN: Final = "unknown"
-"""Hydra's own launchers leave no word of how a job ended."""
+"""Nothing says how it ended: no Trainer was made, or it began on another machine, or nothing was recorded."""
+
+_MOST_SHOWN: Final = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +83,13 @@ class JobRow:
     """Why it did not complete, in one line."""
     differs: str = ""
     """What has changed since it was run, by the sweep's last launch, which has kept it: `config`, `code`, or both."""
+
+    def __repr__(self) -> str:
+        metrics = (f"{name}={value:.4g}" for name, value in islice(self.metrics.items(), _MOST_SHOWN))
+        given = self.varying or self.overrides
+        values = (f"{key}={value}" for key, value in given.items()) if isinstance(given, Mapping) else iter(given)
+        parts = [f"#{self.number}", self.outcome, *islice(values, _MOST_SHOWN), *metrics]
+        return shortened(f"<JobRow {' '.join(parts)}>")
 
     def config(self, resolve: bool = False) -> DictConfig:
         """Return the job's config, as its checkpoint's record has it; without one, as Hydra has saved it.

@@ -11,6 +11,7 @@ from lit_hydra_bridge.errors import ResultsError
 from lit_hydra_bridge.results.fields import Fields, metric_names
 from lit_hydra_bridge.results.row import RUNNING, JobRow
 from lit_hydra_bridge.sweep.ranking import MODES, best_of, mode_of
+from lit_hydra_bridge.text import shortened
 
 if TYPE_CHECKING:
     import pandas
@@ -38,6 +39,16 @@ class SweepResults:
     """By number."""
     problems: tuple[str, ...] = ()
     """What could not be read, each once."""
+
+    def __repr__(self) -> str:
+        outcomes = ", ".join(f"{count} {outcome}" for outcome, count in self.outcomes.items())
+        return shortened(f"<SweepResults {self.name}: {len(self.rows)} jobs{outcomes and f' ({outcomes})'}>")
+
+    def _repr_html_(self) -> str:
+        """Return a table for a notebook."""
+        from lit_hydra_bridge.results.exports import html_table
+
+        return html_table(self)
 
     @property
     def override_keys(self) -> list[str]:

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from lit_hydra_bridge.errors import CheckpointError, NoRecordError
+from lit_hydra_bridge.errors import CheckpointError, InvalidRecordError, NoRecordError
 from lit_hydra_bridge.files import opened
 from lit_hydra_bridge.results.own_job import found_again
+from lit_hydra_bridge.run_file import RunFile
 
 if TYPE_CHECKING:
     from lit_hydra_bridge.record.run_record import RunRecord
@@ -34,29 +35,63 @@ class Training:
     number: int | None = None
 
 
-def read_training(folder: str, problems: list[str]) -> Training:
-    """Look for what a training has left in a run's folder; what can't be read is added to `problems`."""
+def read_training(folder: str, run: RunFile, problems: list[str]) -> Training:
+    """Look for what a training has left.
+
+    Args:
+        folder: the run's.
+        run: what its run.json says, of files elsewhere too.
+        problems: what can't be read is added.
+    """
     checkpoints, tables = _files(folder)
+    if run.ended is None:  # since then they may be another run's
+        tables += [path for log in run.log_folders if os.path.isfile(path := os.path.join(log, "metrics.csv"))]
+    noted = _noted_record(run)
     metrics: dict[str, float] = {}
     known: dict[str, Any] = {}
     monitors: dict[str, str] = {}
     overrides: tuple[str, ...] = ()
     number = None
-    for newest in sorted(checkpoints, reverse=True)[:1]:
-        record = _record(newest[1], problems)
-        known = {"last": newest[1]}
-        if record is not None:
+    for path, own in _newest(checkpoints, run, problems):
+        known = {"last": path}
+        if (record := own or noted) is not None:
             metrics = dict(record.metrics)
             known |= _best(record, folder)
             monitors = record.checkpoint.monitors if record.checkpoint else {}
-            if record.hydra is not None:
-                overrides, number = tuple(record.hydra.overrides), record.hydra.job_num
-    for path in tables:
+            overrides, number = tuple(record.hydra.overrides), record.hydra.job_num
+    for path in dict.fromkeys(tables):
         metrics |= _last_values(path, problems)
+    if noted is not None:
+        metrics |= noted.metrics if run.ended is not None else {}
+        overrides, number = overrides or tuple(noted.hydra.overrides), noted.hydra.job_num if number is None else number
     best = known.get("best") or known.get("last")
     return Training(
         best=best, checkpoints=known, monitors=monitors, metrics=metrics, overrides=overrides, number=number
     )
+
+
+def _newest(inside: list[tuple[int, str]], run: RunFile, problems: list[str]) -> Iterator[tuple[str, RunRecord | None]]:
+    """Give the newest checkpoint and its record; one that is elsewhere must still be this run's."""
+    found = [(modified, path, "") for modified, path in inside]
+    for each in run.checkpoints:
+        path = str(each.path)
+        if os.path.isfile(path) or os.path.isfile(os.path.join(path, "meta.pt")):
+            found.append((os.stat(path).st_mtime_ns, path, each.run_id))
+    for _, path, run_id in sorted(found, key=lambda each: each[:2], reverse=True):
+        record = _record(path, problems)
+        if not run_id or (record is not None and record.run_id == run_id):
+            yield path, record
+            return
+
+
+def _noted_record(run: RunFile) -> RunRecord | None:
+    """Return the record in run.json."""
+    from lit_hydra_bridge.record.run_record import RunRecord
+
+    try:
+        return RunRecord.from_dict(run.record)
+    except InvalidRecordError:
+        return None
 
 
 def _files(folder: str) -> tuple[list[tuple[int, str]], list[str]]:

@@ -144,7 +144,7 @@ def look_at_entry(record: RunRecord) -> list[Line]:
     from lit_hydra_bridge.reload.rerun.program import find_program
 
     subject = "entry"
-    if record.hydra is None or record.entry.task_function is None:
+    if not record.hydra or record.entry.task_function is None:
         finding = "the config was given by hand: no Hydra app is known that could be started again"
         return [note(subject, finding, "lit_hydra_bridge.load_config gives the config to your own code")]
     try:

@@ -182,7 +182,7 @@ def _overrides(a: Side, b: Side) -> Section:
     old, new = _by_key(a.overrides), _by_key(b.overrides)
     if a.record is not None and b.record is not None:
         for overrides, record in ((old, a.record), (new, b.record)):
-            launched = _by_key(record.hydra.hydra_overrides if record.hydra else [])
+            launched = _by_key(record.hydra.hydra_overrides)
             overrides.update({key: value for key, value in launched.items() if key.lstrip("+") not in _PLACES})
     found = list(differences(old, new))
     is_mixed = (a.record is None) != (b.record is None)

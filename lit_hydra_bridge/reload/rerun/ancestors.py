@@ -94,7 +94,6 @@ def as_record(record: RunRecord, ancestor: Ancestor) -> RunRecord:
     Raises:
         RerunError: its config was not kept.
     """
-    assert record.hydra is not None
     place = record.lineage.index(ancestor)
     if ancestor.config == "" or (ancestor.config is None and place >= ANCESTORS_WITH_CONFIG):
         raise RerunError(f"{ancestor.checkpoint}: it is gone, and its run's config is not in the lineage any more")

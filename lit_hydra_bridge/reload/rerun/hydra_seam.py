@@ -62,7 +62,7 @@ def _wrapped(original: Callable[..., Any]) -> Callable[..., Any]:
 
         try:
             record = _record()
-            if record.hydra is None or config_name != record.hydra.config_name or running_task_function():
+            if not record.hydra or config_name != record.hydra.config_name or running_task_function():
                 # Another config, or a composition of the task's own; launchers compose before the task.
                 return original(self, config_name, overrides, run_mode, *args, **kwargs)
             return Recomposition(

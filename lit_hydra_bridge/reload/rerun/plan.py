@@ -21,7 +21,7 @@ from typing import Any
 from lit_hydra_bridge.errors import RerunError
 from lit_hydra_bridge.hydra_text import quoted
 from lit_hydra_bridge.record.run_record import PLACEHOLDER, RunRecord
-from lit_hydra_bridge.reload.checkpoint import checkpoint_path, read_record
+from lit_hydra_bridge.reload.checkpoint import checkpoint_path, read_record, record_path
 from lit_hydra_bridge.reload.config import config_of
 from lit_hydra_bridge.reload.rerun import overrides as override_texts
 from lit_hydra_bridge.reload.rerun.hydra_seam import MODE, RERUN
@@ -122,7 +122,8 @@ def prepared(
             program, environment = find_program(record, cwd=options.cwd, script=options.script), {}
         if remake and not options.resume:
             overrides = [*stack.enter_context(remade_ancestors(record, overrides, options, tell)), *overrides]
-        plan = plan_rerun(record, checkpoint_path(path), program, overrides, options, flags)
+        source = checkpoint_path(path) if options.resume else record_path(path)
+        plan = plan_rerun(record, source, program, overrides, options, flags)
         yield replace(plan, environment={**plan.environment, **environment})
 
 
@@ -147,7 +148,7 @@ def plan_rerun(
     Raises:
         RerunError: an override is wrong, or a redacted value is missing.
     """
-    if record.hydra is None:
+    if not record.hydra:
         raise RerunError("the run had no Hydra job, so there are no overrides to give again")
     config_of(record, False)  # a config that can't be read is told here, and not in the app
     new = _new_overrides(record, source, overrides, options)
@@ -183,7 +184,7 @@ def _new_overrides(record: RunRecord, source: str, overrides: Sequence[str], opt
         from lit_hydra_bridge.reload.rerun.resume import resume_overrides
 
         new = [*override_texts.parse(resume_overrides(record, source, options.resume_key, new)), *new]
-    choices = record.hydra.choices if record.hydra else {}
+    choices = record.hydra.choices
     groups = [override_texts.key_of(override) for override in new if override_texts.is_choice(override, choices)]
     if options.frozen and groups:
         raise RerunError(f"--frozen leaves the app's config files out, so there is no option of {groups[0]} to choose")
@@ -199,7 +200,7 @@ def unrecorded_keys(record: RunRecord, *, frozen: bool) -> list[str]:
         frozen: whether those files, which may hold the value, are left out.
     """
     keys: list[str] = []
-    for text in record.hydra.overrides if record.hydra else ():
+    for text in record.hydra.overrides:
         if PLACEHOLDER.search(text):
             key = text.partition("=")[0].lstrip("+~")
             keys += [name for name in record.config.redacted if f"{name}.".startswith(f"{key}.")] or [key]
@@ -220,7 +221,6 @@ def _trusted(record: RunRecord, source: str, new: Sequence[Any], options: RerunO
 
 def _job_overrides(record: RunRecord, new: Sequence[Any], options: RerunOptions) -> list[str]:
     """A job of a sweep keeps its number and id: its config may name a file after them."""
-    assert record.hydra is not None
     if options.multirun:
         return []
     values = {"hydra.job.num": record.hydra.job_num, "hydra.job.id": record.hydra.job_id}

@@ -89,7 +89,7 @@ def _start(record: RunRecord, folder: Path, script: Path | None) -> list[str]:
         if not _is_there(script, Path.is_file):
             raise RerunError(f"{script}: there is no such script to run")
         return [str(script.absolute())]
-    if record.hydra is None or entry.task_function is None:
+    if not record.hydra or entry.task_function is None:
         raise RerunError(
             "the run was not started by Hydra (its config was given by hand, in a notebook or by the compose API), so "
             "there is no program to start; use load_config and load_model, or name a script with --script"
@@ -182,7 +182,7 @@ def _is_own_argv(entry: Entry) -> bool:
 
 def _is_in_package(record: RunRecord) -> bool:
     """Hydra looks for the config of a program started by `-m` in its package."""
-    sources = record.hydra.config_sources if record.hydra else []
+    sources = record.hydra.config_sources
     return any(source.get("provider") == "main" and source.get("schema") == "pkg" for source in sources)
 
 
@@ -234,7 +234,6 @@ def _flags_of(argv: list[str]) -> list[str]:
 
 def _flags_from_hydra(record: RunRecord) -> list[str]:
     """The same where only Hydra's own node tells."""
-    assert record.hydra is not None
     flags = []
     for source in record.hydra.config_sources:
         if source.get("provider") == "main":

@@ -47,7 +47,7 @@ def private_record(record: RunRecord) -> RunRecord:
             task_function=record.entry.task_function,
         ),
         environment=replace(record.environment, host="", platform=record.environment.platform.partition("-")[0]),
-        hydra=record.hydra and _hydra_job(record.hydra, scrub),
+        hydra=_hydra_job(record.hydra, scrub),
         slurm=None,
         source=record.source and SourceCode(commit=record.source.commit, dirty=record.source.dirty),
         checkpoint=record.checkpoint and replace(record.checkpoint, best=None),

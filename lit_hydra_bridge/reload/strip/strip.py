@@ -21,6 +21,7 @@ from lit_hydra_bridge.reload.checkpoint import STRIPPED, checkpoint_file, data_p
 from lit_hydra_bridge.reload.pickle_entries import BadPickleError, Value, entries, texts
 from lit_hydra_bridge.reload.strip.private_record import private_record
 from lit_hydra_bridge.reload.strip.zip_copy import ZipCopyError, copy_zip
+from lit_hydra_bridge.run_file import RUN_FILE
 
 _META: Final = "meta.pt"
 _A_PATH: Final = re.compile(r"(/[^/\s]+){2,}/?|[A-Za-z]:\\[^\n]+")
@@ -90,6 +91,8 @@ def _source(place: str) -> Path:
     try:
         if not path.exists():
             raise CheckpointNotFoundError(f"{place}: there is no such file or folder")
+        if path.name == RUN_FILE:
+            raise CheckpointError(f"{place}: is the record of a run, and no checkpoint")
         if path.is_dir() and not (path / _META).is_file():
             newest = checkpoint_file(path)
             chosen = newest.parent if newest.name == _META else newest
