@@ -35,7 +35,7 @@ ABOUT = {
     f"{OURS}.record.callback_both": {"lightning", "pytorch_lightning"},
 }
 # What each part may import of ours, apart from itself. Every part may import those of BELOW.
-BELOW = {"errors", "hydra_text", "on_import", "progress", "switch", "text", "trusted"}
+BELOW = {"command_line", "errors", "git", "hydra_text", "on_import", "progress", "switch", "text", "trusted"}
 ALLOWED: dict[str, set[str]] = {
     "cli": {"record", "reload", "sweep", "results", "diagnosis"},
     "hydra_plugins": {"record", "reload", "sweep", "results"},
@@ -44,7 +44,9 @@ ALLOWED: dict[str, set[str]] = {
     "record": set(),
     "reload": set(),  # and SHARED_WITH_RELOAD
     "sweep": set(),
+    "command_line": set(),
     "errors": set(),
+    "git": set(),
     "hydra_text": set(),
     "on_import": set(),
     "progress": set(),

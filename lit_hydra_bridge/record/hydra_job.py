@@ -122,8 +122,15 @@ def bare_entry() -> Entry:
 def program_folder(entry: Entry) -> Path:
     """The folder whose git state is the program's: the task's own, or, where that is installed, the caller's."""
     for file in (entry.task_file, entry.script):
-        if file and "site-packages" not in file and "dist-packages" not in file and Path(file).is_file():
+        if file and installed_as(file) is None and Path(file).is_file():
             folder = Path(file).parent
             if folder.name not in ("bin", "Scripts"):
                 return folder
     return Path(entry.cwd or ".")
+
+
+def installed_as(file: str) -> str | None:
+    """Return the name that an installed file is imported by, up to its first dot; None for other files."""
+    parts = Path(file).parts
+    at = next((i for i, part in enumerate(parts[:-1]) if part in ("site-packages", "dist-packages")), None)
+    return None if at is None else parts[at + 1].removesuffix(".py")

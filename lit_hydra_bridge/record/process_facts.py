@@ -81,6 +81,7 @@ class ProcessFacts:
                 self.source = finished_source_code(
                     facts.checkout, self._redactor, diff=self._diff, diff_limit_kib=self._diff_limit_kib
                 )
+                self._gaps += [f"git: the diff is without {gap}" for gap in self.source.diff_gaps]
         except Exception as error:  # a record with a gap beats a run that failed for it
             self._gaps.append(f"git, packages: {type(error).__name__}: {error}")
         self._done = True
@@ -88,8 +89,9 @@ class ProcessFacts:
 
 @cache
 def _facts_of_process(folder: Path, diff: bool, time_limit_s: float) -> _Facts:
+    from lit_hydra_bridge.git import GitError
     from lit_hydra_bridge.record.environment import read_environment
-    from lit_hydra_bridge.record.source_code import GitError, read_checkout
+    from lit_hydra_bridge.record.source_code import read_checkout
 
     gaps = []
     checkout = None
