@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import sys
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
 
@@ -152,6 +151,7 @@ def _untracked(record: RunRecord, source: SourceCode) -> list[str]:
 
 def look_at_entry(record: RunRecord) -> list[Line]:
     """Tell whether the program that was started is here, as `lit-hydra rerun` would start it."""
+    from lit_hydra_bridge.reload.rerun.plan import RerunOptions, plan_rerun, unrecorded_keys
     from lit_hydra_bridge.reload.rerun.program import find_program
 
     subject = "entry"
@@ -160,26 +160,16 @@ def look_at_entry(record: RunRecord) -> list[Line]:
         return [note(subject, finding, "lit_hydra_bridge.load_config gives the config to your own code")]
     try:
         program = find_program(record)
+        # Values that were redacted are a line of their own.
+        given = [f"{key}=x" for key in unrecorded_keys(record, frozen=False)]
+        plan_rerun(record, "", program, given, RerunOptions())
     except RerunError as error:
         finding, _, remedy = str(error).partition("; ")
         return [bad(subject, short(finding, 400), short(remedy, 400))]
+    lines = [note(subject, short(remark, 400)) for remark in program.remarks]
     option, *named = program.start
-    module = named[0] if option == "-m" else (record.entry.task_function or "").partition(":")[0]
     if option in ("-m", "-c"):
-        if not _has_module(module, program.cwd):
-            remedy = "install the package that has it, or go to the program's folder and check again"
-            return [bad(subject, f"the module {short(module)} is not here", remedy)]
-        return [good(subject, f"module {short(module)}")]
-    return [good(subject, f"{short(option)} in {short(str(program.cwd))}")]
-
-
-def _has_module(module: str, cwd: Path) -> bool:
-    """Look for the file: to ask the import system would run the packages that the module is in."""
-    parts = module.split(".")
-    if not all(part.isidentifier() for part in parts):
-        return False
-    for folder in (cwd, *map(Path, filter(None, sys.path))):
-        base = folder.joinpath(*parts)
-        if any(file.is_file() for file in (base.with_suffix(".py"), base / "__main__.py", base / "__init__.py")):
-            return True
-    return False
+        module = named[0] if option == "-m" else (record.entry.task_function or "").partition(":")[0]
+        return [good(subject, f"module {short(' '.join([module, *program.own]))}"), *lines]
+    shown = short(" ".join([option, *program.own]))
+    return [good(subject, f"{shown} in {short(str(program.cwd))}"), *lines]
