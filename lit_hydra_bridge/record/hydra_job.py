@@ -103,15 +103,14 @@ def read_entry(root: Any, task_function: Callable[..., Any] | None, redactor: Re
     code = getattr(task, "__code__", None)
     cwd = _value(root.hydra, "runtime.cwd") if has_hydra(root) else None
     script = getattr(main, "__file__", None)
-    # A zip file or a folder that is run has a spec too, of this name.
-    named = spec is not None and spec.name != "__main__"
+    module = None if spec is None else spec.name.removesuffix(".__main__")
     return Entry(
         argv=redactor.arguments(sys.argv),
         orig_argv=redactor.arguments(sys.orig_argv),
         cwd=str(cwd or Path.cwd()),
         python=sys.executable,
         script=str(Path(str(cwd or "."), script).absolute()) if script else None,
-        module=spec.name.removesuffix(".__main__") if named else None,
+        module=None if module == "__main__" else module,  # a zip file or a folder that is run
         task_function=f"{task.__module__}:{task.__qualname__}" if code is not None else None,
         task_file=str(Path(str(cwd or "."), code.co_filename).absolute()) if code is not None else None,
     )
