@@ -6,6 +6,7 @@ sys.argv                     tool | --config-name=x lr=0.1           a program m
 
 from __future__ import annotations
 
+import argparse
 import builtins
 import contextlib
 import functools
@@ -13,7 +14,7 @@ import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 _CONFIG_FLAGS: Final = {"config_path": "--config-path", "config_name": "--config-name", "config_dir": "--config-dir"}
 # Letters may stand together: -um pkg.train, -uW ignore.
@@ -27,11 +28,11 @@ _HARMLESS_X: Final = re.compile(
     r"|cpu_count|frozen_modules|thread_inherit_context|context_aware_warnings)(?:=\w+)?"
 )
 _WARNING: Final = re.compile(r"\w+(?::[^:]*(?::(?P<category>[^:]*)(?::[\w.]*(?::\d*)?)?)?)?")
-_HYDRAS_FLAGS_WITH_VALUE: Final = frozenset({
-    "--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd", "--package", "-p", "--cfg", "-c",
-    "--experimental-rerun",
-})  # fmt: skip
-_HYDRAS_FLAGS: Final = frozenset({"--multirun", "-m", "--run", "-r", "--resolve"})
+_HYDRAS_FLAGS_WITH_VALUE: Final = {
+    "-cp": "--config-path", "-cn": "--config-name", "-cd": "--config-dir", "-p": "--package", "-c": "--cfg",
+    "": "--experimental-rerun",
+}  # fmt: skip
+_HYDRAS_FLAGS: Final = {"-m": "--multirun", "-r": "--run", "-h": "--help", "-sc": "--shell-completion"}
 _OVERRIDE: Final = re.compile(r"(?!-)[^=\s]+=|~")
 
 
@@ -94,13 +95,15 @@ def own_arguments(arguments: Sequence[str], hydras: Sequence[str]) -> list[str]:
 def arguments_not_for_hydra(arguments: Sequence[str]) -> list[str]:
     """Return those arguments that have not the form of Hydra's flags and overrides, such as a subcommand."""
     own = []
+    with_value = {*_HYDRAS_FLAGS_WITH_VALUE, *_HYDRAS_FLAGS_WITH_VALUE.values()} - {""}
+    alone = {*_HYDRAS_FLAGS, *_HYDRAS_FLAGS.values(), "--resolve"}
     words = iter(arguments)
     for word in words:
         flag, equals, _ = word.partition("=")
-        if flag in _HYDRAS_FLAGS_WITH_VALUE:
+        if flag in with_value:
             if not equals:
                 next(words, None)
-        elif word not in _HYDRAS_FLAGS and not _OVERRIDE.match(word):
+        elif word not in alone and not _OVERRIDE.match(word):
             own.append(word)
     return own
 
@@ -119,12 +122,19 @@ def overrides_in(arguments: Sequence[str]) -> list[str]:
     return list(getattr(parse_hydra_arguments(arguments), "overrides", []))
 
 
-def parse_hydra_arguments(arguments: Sequence[str]) -> Any:
-    """Read a Hydra command line as Hydra does; None for what is none, as in a notebook."""
-    from hydra._internal.utils import get_args_parser
-
+def parse_hydra_arguments(arguments: Sequence[str]) -> argparse.Namespace | None:
+    """Read a Hydra command line as Hydra does, without importing it; None for what is none, as in a notebook."""
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("overrides", nargs="*")
+    for short, flag in _HYDRAS_FLAGS_WITH_VALUE.items():
+        parser.add_argument(flag, *([short] if short else []))
+    for short, flag in _HYDRAS_FLAGS.items():
+        parser.add_argument(flag, short, action="store_true")
+    for flag in ("--hydra-help", "--version", "--resolve"):
+        parser.add_argument(flag, action="store_true")
+    parser.add_argument("--info", "-i", nargs="?")
     try:
-        with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
-            return get_args_parser().parse_args(list(arguments))
+        with contextlib.redirect_stderr(io.StringIO()):
+            return parser.parse_args(list(arguments))
     except SystemExit:
         return None

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from lit_hydra_bridge.record.redaction import Redactor
-from lit_hydra_bridge.record.run_record import Environment, SourceCode
+from lit_hydra_bridge.record.run_record import DIFF_GAP, Environment, SourceCode
 
 if TYPE_CHECKING:
     from lit_hydra_bridge.record.source_code import Checkout
@@ -81,7 +81,7 @@ class ProcessFacts:
                 self.source = finished_source_code(
                     facts.checkout, self._redactor, diff=self._diff, diff_limit_kib=self._diff_limit_kib
                 )
-                self._gaps += [f"git: the diff is without {gap}" for gap in self.source.diff_gaps]
+                self._gaps += [f"{DIFF_GAP}{gap}" for gap in self.source.diff_gaps]
         except Exception as error:  # a record with a gap beats a run that failed for it
             self._gaps.append(f"git, packages: {type(error).__name__}: {error}")
         self._done = True

@@ -30,6 +30,9 @@ ANCESTORS_WITH_CONFIG: Final = 5
 # What stands where something was taken out: a secret, or, by `strip --private`, a place.
 PLACEHOLDER: Final = re.compile(r"<(?:redacted|path|cwd|root|output_dir|sweep_dir)>")
 
+DIFF_GAP: Final = "git: the diff is without "
+"""How a gap begins that names a changed file."""
+
 _MAX_VALUES: Final = 500_000
 
 T = TypeVar("T")

@@ -151,7 +151,6 @@ def _untracked(record: RunRecord, source: SourceCode) -> list[str]:
 
 def look_at_entry(record: RunRecord) -> list[Line]:
     """Tell whether the program that was started is here, as `lit-hydra rerun` would start it."""
-    from lit_hydra_bridge.reload.rerun.plan import RerunOptions, plan_rerun, unrecorded_keys
     from lit_hydra_bridge.reload.rerun.program import find_program
 
     subject = "entry"
@@ -160,9 +159,6 @@ def look_at_entry(record: RunRecord) -> list[Line]:
         return [note(subject, finding, "lit_hydra_bridge.load_config gives the config to your own code")]
     try:
         program = find_program(record)
-        # Values that were redacted are a line of their own.
-        given = [f"{key}=x" for key in unrecorded_keys(record, frozen=False)]
-        plan_rerun(record, "", program, given, RerunOptions())
     except RerunError as error:
         finding, _, remedy = str(error).partition("; ")
         return [bad(subject, short(finding, 400), short(remedy, 400))]

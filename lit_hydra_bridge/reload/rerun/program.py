@@ -21,8 +21,9 @@ from lit_hydra_bridge.errors import RerunError
 from lit_hydra_bridge.record.run_record import PLACEHOLDER, Entry, RunRecord
 
 _LAUNCHERS: Final = ("joblib", "submitit", "multiprocessing", "ray", "cloudpickle")
-# Programs inside which a Hydra app was called; to start them again would not be to start the app.
+# Programs that run what they are told, or inside which a Hydra app was called: to start them is not to start the app.
 _HOSTS: Final = frozenset({
+    "timeit", "trace", "pdb", "profile", "cProfile", "runpy", "code", "doctest", "unittest", "ensurepip",
     "pytest", "py.test", "nose2", "ipython", "ipython3", "IPython", "ipykernel", "ipykernel_launcher", "jupyter",
     "jupyter-nbconvert", "jupyter-execute", "papermill", "streamlit", "pip",
 })  # fmt: skip
@@ -65,7 +66,8 @@ def find_program(record: RunRecord, *, cwd: Path | None = None, script: Path | N
     in_worker = _was_started_by_a_launcher(entry)
     command = parse_python_command(entry.orig_argv)
     start = _start(record, folder, script)
-    is_same = script is None and not in_worker and _names_program(command, entry)
+    is_moved = script is not None and script.name != Path(entry.script or "").name
+    is_same = not (in_worker or is_moved) and _names_program(command, entry)
     reads_overrides = in_worker or _reads_overrides(record, command.arguments if is_same else entry.argv[1:])
     if not is_same:
         own = []
@@ -172,8 +174,11 @@ def _start_of_main(entry: Entry, folder: Path) -> list[str]:
 def _start_of_imported(entry: Entry, module: str, name: str, folder: Path) -> list[str]:
     """A console script, a script or a module that imports its task function."""
     if _was_started_by_a_launcher(entry) or (entry.script is None and not entry.module):
-        if not name.isidentifier():
-            raise RerunError(f"the task function {name!r} is not at the top of a module; name a script with --script")
+        if not name.isidentifier() or module.partition(".")[0] in sys.stdlib_module_names:
+            raise RerunError(
+                f"the task function {module[:60]}:{name[:60]} is not at the top of a module of an app; name a script "
+                "with --script"
+            )
         return ["-c", f"from {_findable(module, folder)} import {name} as main; main()"]
     if not entry.module and entry.script and Path(entry.script).suffix not in (".py", ".pyw"):
         command = Path(entry.script).name
@@ -218,11 +223,13 @@ def _findable(module: str, folder: Path) -> str:
     top, *rest = module.split(".")
     if not all(part.isidentifier() for part in (top, *rest)):
         raise RerunError(f"{module[:60]!r} is not the name of a module")
-    if top in _HOSTS or top in sys.stdlib_module_names:
+    if top in _HOSTS:
         raise RerunError(f"the run took place inside {top}, so there is no program to start; name one with --script")
-    if not any(_has_module(place, rest) for place in _places(top, folder)):
+    places = _places(top, folder)
+    if not any(_has_module(place, rest) for place in places):
+        missing = module if any(_is_there(place, Path.exists) for place in places) else top
         raise RerunError(
-            f"the run was started by python -m {module}, and there is no such module in {folder} or installed; "
+            f"the run was started by python -m {module}, and there is no {missing!r} in {folder} or installed; "
             "install it, or say with --cwd where it is now"
         )
     return module
