@@ -98,7 +98,14 @@ def test_a_run_that_can_be_made_again(app: App) -> None:
     assert shown[-1] == "Nothing stands in the way of making this run again here. 1 note."
     marks = {line[5:].split("  ")[0].strip(): line[:4].strip() for line in shown[1:-1] if line[:4].strip()}
     subjects = ["config", "secrets", "seed", "deterministic", "commit", "commit here", "changes", "entry", "packages"]
-    assert [key for key in marks if key != "untracked"] == [*subjects, "python", "lineage", "platform", "hardware"]
+    assert [key for key in marks if key != "untracked"] == [
+        *subjects,
+        "python",
+        "lineage",
+        "platform",
+        "hardware",
+        "threads",
+    ]
     assert {key for key, mark in marks.items() if mark != "ok"} == {"secrets"}
     assert len(shown) < 24 and max(map(len, shown)) < 160, "one screen"
 
@@ -233,6 +240,62 @@ def test_the_commit_is_found_in_the_current_repository(
     monkeypatch.chdir(tmp_path / "clone" / "conf")
     line = lines(path)["commit here"]
     assert line.verdict and line.finding == "in the current folder's repository"
+
+
+def test_code_that_pip_has_installed_is_told_by_its_version(altered: Callable[..., Path]) -> None:
+    changes = {
+        "source": None,
+        "entry__task_file": "/venv/lib/python3.11/site-packages/fleet_train/app.py",
+        "environment__packages__fleet-train": "1.2",
+    }
+    line = lines(altered(changes))["code"]
+    assert (line.verdict, line.finding) == (None, "installed: fleet-train 1.2 (not installed here)")
+    known = {**changes, "entry__task_file": "/x/site-packages/hydra/main.py"}
+    assert (
+        "hydra-core" in lines(altered(known))["code"].finding
+        and "the same here" in lines(altered(known))["code"].finding
+    )
+    assert "commit" not in lines(altered(known))
+    assert lines(altered({"source": None, "entry__task_file": "/src/app.py"}))["commit"].verdict is False
+
+
+def test_seed_and_threads_that_a_rerun_may_not_have(
+    altered: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = lines(altered({"training__seed": 918273}))["seed"]
+    assert drawn.verdict is None and "918273, which the config does not hold" in drawn.finding
+    assert lines(altered({"training__seed": 5, "config__resolved": {"data": {"seed": 5}}}))["seed"].verdict
+    path = altered({"training__threads": 3})
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    assert lines(path)["threads"].verdict is None
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    assert lines(path)["threads"].verdict
+
+
+def test_a_diff_with_gaps_names_them(altered: Callable[..., Path]) -> None:
+    changes = {"source__dirty": True, "source__diff_gaps": ["model.bin: longer than the limit"]}
+    line = lines(altered(changes))["changes"]
+    assert line.verdict is False and "model.bin" in line.finding
+    secret = {**changes, "source__diff_gaps": ["conf.yaml: secrets in it were redacted"]}
+    assert lines(altered(secret))["changes"].verdict is None
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"task_function": "x; import os; os.abort():main", "module": None, "script": None},
+        {"task_function": "pkg.mod:main(); evil", "module": "joblib.worker", "script": None},
+        {"task_function": "os:abort", "module": None, "script": None},
+        {"task_function": "__main__:main", "module": "timeit", "orig_argv": ["python", "-m", "timeit", "evil()"]},
+        {"task_function": "__main__:main", "module": "pip", "orig_argv": ["python", "-m", "pip", "install", "evil"]},
+        {"task_function": "__main__:main", "module": "--help", "script": None},
+    ],
+)
+def test_a_strangers_names_are_not_put_into_a_command(entry: dict[str, Any], altered: Callable[..., Path]) -> None:
+    path = altered({f"entry__{key}": value for key, value in entry.items()})
+    assert lines(path)["entry"].verdict is False
+    done = lit_hydra("rerun", str(path), "--dry-run", cwd=path.parent, check=False)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
 
 
 # --- lineage
@@ -380,6 +443,7 @@ def trap(tmp_path: Path) -> tuple[Path, Path]:
     script = folder / "evil.sh"
     script.write_text(f"#!/bin/sh\ntouch '{sprung}'\n")
     script.chmod(0o755)
+    (folder / ".gitattributes").write_text("* filter=evil diff=evil\n")
     for name in ("post-index-change", "reference-transaction", "post-checkout"):
         (folder / ".git" / "hooks" / name).write_bytes(script.read_bytes())
         (folder / ".git" / "hooks" / name).chmod(0o755)
@@ -388,6 +452,10 @@ def trap(tmp_path: Path) -> tuple[Path, Path]:
         "core.pager": str(script),
         "pager.cat-file": str(script),
         "core.sshCommand": str(script),
+        "diff.external": str(script),
+        "filter.evil.clean": str(script),
+        "filter.evil.process": str(script),
+        "filter.evil.required": "true",
         "protocol.allow": "always",
         "protocol.ext.allow": "always",
         "extensions.partialClone": "origin",
@@ -414,6 +482,13 @@ def test_a_hostile_repository_runs_nothing(trap: tuple[Path, Path], altered: Cal
     sprung.unlink(missing_ok=True)
     found = lines(altered({"source__root": str(folder), "source__commit": head}))["commit here"]
     assert found.verdict and not sprung.exists()
+    (folder / "evil.sh").write_text("changed")  # what a status would have to look at
+    there = {"cwd": str(folder), "script": str(folder / "train.py"), "task_file": str(folder / "train.py")}
+    (folder / "train.py").touch()
+    entry = {f"entry__{key}": value for key, value in there.items()}
+    path = altered({"source__root": str(folder), "source__commit": head, **entry})
+    assert str(folder) in lit_hydra("rerun", str(path), "--dry-run", cwd=folder.parent).stdout
+    assert not sprung.exists()
 
 
 def test_odd_roots_are_no_trouble(altered: Callable[..., Path], tmp_path: Path) -> None:

@@ -36,8 +36,8 @@ ABOUT = {
 }
 # What each part may import of ours, apart from itself. Every part may import those of BELOW.
 BELOW = {
-    "errors", "files", "hydra_text", "on_import", "progress", "run_file", "strict_json", "switch", "text", "trusted",
-    "typed_data",
+    "command_line", "errors", "files", "git", "hydra_text", "on_import", "progress", "run_file",
+    "strict_json", "switch", "text", "trusted", "typed_data",
 }  # fmt: skip
 ALLOWED: dict[str, set[str]] = {
     "cli": {"record", "reload", "sweep", "results", "diagnosis"},
@@ -47,8 +47,10 @@ ALLOWED: dict[str, set[str]] = {
     "record": set(),
     "reload": set(),  # and SHARED_WITH_RELOAD
     "sweep": set(),
+    "command_line": set(),
     "errors": set(),
     "files": set(),
+    "git": set(),
     "hydra_text": set(),
     "on_import": set(),
     "progress": set(),

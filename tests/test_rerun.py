@@ -183,6 +183,29 @@ def test_frozen_needs_no_config_files(edited: tuple[Shape, Path], tmp_path: Path
     assert "can't be composed any more" in done.stderr
 
 
+@pytest.mark.parametrize("how", ["--config-dir", "--config-path", "hydra.searchpath", "conf"])
+def test_config_folders_that_are_gone(how: str, tmp_path: Path) -> None:
+    shape = groups_app(tmp_path / "app")
+    more = shape.app.folder / "more"
+    shutil.copytree(shape.app.folder / "conf", more)
+    shape.app.write("more/model/extra.yaml", "{kind: extra, lr: 0.5}")
+    folders = {
+        "--config-dir": ["--config-dir", "more"],
+        "--config-path": ["--config-path", "more"],
+        "hydra.searchpath": ["hydra.searchpath=[file://more,pkg://gone]"],
+        "conf": ["--config-dir=more"],
+    }
+    shape.train("model=extra", "epochs=1", *folders[how])
+    checkpoint = move_checkpoint(shape, tmp_path / "kept")
+    shutil.rmtree(more)
+    if how == "conf":
+        shutil.rmtree(shape.app.folder / "conf")
+    for frozen in ([], ["--frozen"]):
+        (run_told,) = told(shape.rerun(checkpoint, "epochs=0", *frozen, cwd=tmp_path))
+        assert run_told["config"]["model"] == {"kind": "extra", "lr": 0.5}
+    assert "note config files" in lit_hydra("check", str(checkpoint), cwd=tmp_path, check=False).stdout
+
+
 def test_hydra_settings_of_the_app_hold_in_a_frozen_rerun(tmp_path: Path) -> None:
     shape = chdir_app(tmp_path)
     shape.train("model.lr=0.2")

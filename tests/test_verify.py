@@ -103,6 +103,27 @@ def test_a_difference_is_named(tmp_path: Path) -> None:
     assert "exit status 1" in broken.stderr.splitlines()[-1] and "no checkpoint at step 2" in broken.stderr
 
 
+def test_a_cause_is_named_where_the_records_hold_one(tmp_path: Path) -> None:
+    shape = groups_app(tmp_path / "app")
+    script = shape.app.folder / "train.py"
+    plain = script.read_text()
+    script.write_text(plain.replace("seed_everything(cfg.seed", "seed_everything(int.from_bytes(os.urandom(3), 'big')"))
+    shape.train("epochs=1")
+    checkpoint = move_checkpoint(shape, tmp_path / "kept")
+    drawn = shape.rerun(checkpoint, "--verify", cwd=tmp_path, check=False, env={"OMP_NUM_THREADS": "2"})
+    assert drawn.returncode == 1 and drawn.stdout.splitlines()[-1] == "NOT the same"
+    causes = drawn.stdout.partition("What may be the cause:")[2]
+    assert "seed " in causes and "drawn anew" in causes and "threads 1 -> 2" in causes
+
+
+def test_a_value_that_was_added_and_changes_nothing(tmp_path: Path) -> None:
+    shape = groups_app(tmp_path / "app")
+    shape.train("epochs=1")
+    checkpoint = move_checkpoint(shape, tmp_path / "kept")
+    done = shape.rerun(checkpoint, "--verify", "+note=x", cwd=tmp_path)
+    assert done.stdout.splitlines()[-1] == "bit-identical, config differs in note"
+
+
 def test_a_checkpoint_that_the_run_replaces_or_deletes_is_compared(tmp_path: Path) -> None:
     """A copy of an early checkpoint is compared with its own step, whatever the run does to it later."""
     shape = groups_app(tmp_path / "app")
@@ -183,6 +204,39 @@ def test_at_commit_runs_the_code_of_the_run(versioned: tuple[Shape, Path], tmp_p
     shutil.rmtree(app / "outputs", ignore_errors=True)
     assert (_git(app, "status", "--porcelain"), _git(app, "rev-parse", "HEAD"), _git(app, "worktree", "list")) == before
     assert (app / "data.txt").read_text() == "not tracked"
+
+
+def test_at_commit_has_the_submodules(tmp_path: Path) -> None:
+    shape = groups_app(tmp_path / "app")
+    app, library = shape.app.folder, tmp_path / "library"
+    library.mkdir()
+    (library / "scale.py").write_text("BIAS = True\n")
+    for folder in (library, app):
+        _git(folder, "init", "-q", "-b", "main")
+    _git(library, "add", ".")
+    _git(library, "commit", "-qm", "one")
+    _git(app, "-c", "protocol.file.allow=always", "submodule", "add", "-q", str(library), "lib")
+    (app / "net.py").write_text(
+        (app / "net.py").read_text().replace("import torch\n", "import torch\nfrom lib.scale import BIAS\n", 1)
+        .replace("Linear(4, 2)", "Linear(4, 2, bias=BIAS)")
+    )  # fmt: skip
+    (app / ".gitignore").write_text("outputs/\n__pycache__/\n")
+    _git(app, "add", ".")
+    _git(app, "commit", "-qm", "one")
+    shape.train("epochs=1")
+    (app / "lib/scale.py").write_text("BIAS = False\n")
+    shape.train("epochs=1", "seed=4")
+    clean, edited = sorted(shape.app.checkpoints(), key=lambda path: path.stat().st_mtime)
+    done = shape.rerun(clean, "--verify", "--at-commit", cwd=tmp_path)
+    assert done.stdout.splitlines()[-1] == "bit-identical", done.stdout
+    assert _git(app / "lib", "worktree", "list").count("\n") == 1
+    refused = shape.rerun(edited, "--at-commit", cwd=tmp_path, check=False)
+    assert refused.returncode == 2 and "lib: a submodule, which has changes of its own" in refused.stderr
+    assert "lib: a submodule" in lit_hydra("check", str(edited), cwd=tmp_path, check=False).stdout
+    shutil.rmtree(app / "lib")
+    missing = shape.rerun(clean, "--at-commit", cwd=tmp_path, check=False)
+    assert missing.returncode == 2 and "submodule update --init" in missing.stderr
+    assert "FAIL commit here" in lit_hydra("check", str(clean), cwd=tmp_path, check=False).stdout
 
 
 def test_at_commit_keeps_what_a_run_leaves_in_the_worktree(versioned: tuple[Shape, Path], tmp_path: Path) -> None:

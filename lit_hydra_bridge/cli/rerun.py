@@ -132,13 +132,13 @@ def _announce(path: str, plan: Plan, *, to_stdout: bool) -> None:
     from lit_hydra_bridge.reload.checkpoint import read_record
     from lit_hydra_bridge.reload.rerun.then_and_now import differences_from_here
 
+    # What is announced may end up in a log; who asks for the command alone wants it whole.
+    click.echo(printable(plan.shell()), err=False) if to_stdout else _say(_without_secrets(plan).shell())
     differences = differences_from_here(read_record(path), plan.code)
     if differences:
         _say("Not as it was then:")
         for line in differences:
             _say(f"  {line}")
-    # What is announced may end up in a log; who asks for the command alone wants it whole.
-    click.echo(printable(plan.shell()), err=False) if to_stdout else _say(_without_secrets(plan).shell())
 
 
 def _without_secrets(plan: Plan) -> Plan:
@@ -194,7 +194,13 @@ def _verdict_lines(verdict: Verdict) -> list[str]:
             lines.append(f"    the largest difference: {largest.difference:.3g} in {largest.name}")
     if verdict.exit_status:
         lines.append(f"  The run itself ended with exit status {verdict.exit_status}.")
-    lines.append("bit-identical" if verdict.identical else "NOT the same")
+    if verdict.causes:
+        lines.append("  What may be the cause:")
+        lines += [f"    {one_line(cause)}" for cause in verdict.causes]
+    keys = ", ".join(one_line(change.key) for change in verdict.config[:_MOST_LINES])
+    same = f"bit-identical, config differs in {keys}" if keys else "bit-identical"
+    only_config = not (verdict.weights or verdict.metrics)
+    lines.append(same if verdict.identical else f"NOT the same: {same}" if only_config else "NOT the same")
     return lines
 
 

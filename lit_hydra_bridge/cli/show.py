@@ -91,7 +91,9 @@ def _show_diff(record: RunRecord) -> None:
     if source is None or source.diff is None:
         raise click.ClickException(_why_no_diff(record))
     print_file(unpack_diff(source.diff))
-    if source.diff_cut:
+    for gap in source.diff_gaps:
+        click.echo(printable(f"Not in the diff: {gap}"), err=True)
+    if source.diff_cut and not source.diff_gaps:
         click.echo("The diff was longer than the record's limit; its end is missing.", err=True)
 
 

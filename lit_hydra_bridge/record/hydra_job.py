@@ -108,13 +108,14 @@ def read_entry(root: Any, task_function: Callable[..., Any] | None, redactor: Re
     code = getattr(task, "__code__", None)
     cwd = _value(root.hydra, "runtime.cwd") if has_hydra(root) else None
     script = getattr(main, "__file__", None)
+    module = None if spec is None else spec.name.removesuffix(".__main__")
     return Entry(
         argv=redactor.arguments(sys.argv),
         orig_argv=redactor.arguments(sys.orig_argv),
         cwd=str(cwd or Path.cwd()),
         python=sys.executable,
         script=str(Path(str(cwd or "."), script).absolute()) if script else None,
-        module=spec.name.removesuffix(".__main__") if spec is not None else None,
+        module=None if module == "__main__" else module,  # a zip file or a folder that is run
         task_function=f"{task.__module__}:{task.__qualname__}" if code is not None else None,
         task_file=str(Path(str(cwd or "."), code.co_filename).absolute()) if code is not None else None,
     )
@@ -127,8 +128,15 @@ def bare_entry() -> Entry:
 def program_folder(entry: Entry) -> Path:
     """The folder whose git state is the program's: the task's own, or, where that is installed, the caller's."""
     for file in (entry.task_file, entry.script):
-        if file and "site-packages" not in file and "dist-packages" not in file and Path(file).is_file():
+        if file and installed_as(file) is None and Path(file).is_file():
             folder = Path(file).parent
             if folder.name not in ("bin", "Scripts"):
                 return folder
     return Path(entry.cwd or ".")
+
+
+def installed_as(file: str) -> str | None:
+    """Return the name that an installed file is imported by, up to its first dot; None for other files."""
+    parts = Path(file).parts
+    at = next((i for i, part in enumerate(parts[:-1]) if part in ("site-packages", "dist-packages")), None)
+    return None if at is None else parts[at + 1].removesuffix(".py")

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from lit_hydra_bridge.record.redaction import Redactor
-from lit_hydra_bridge.record.run_record import Environment, SourceCode
+from lit_hydra_bridge.record.run_record import DIFF_GAP, Environment, SourceCode
 
 if TYPE_CHECKING:
     from lit_hydra_bridge.record.source_code import Checkout
@@ -86,6 +86,7 @@ class ProcessFacts:
                 self.source = finished_source_code(
                     facts.checkout, self._redactor, diff=self._diff, diff_limit_kib=self._diff_limit_kib
                 )
+                self._gaps += [f"{DIFF_GAP}{gap}" for gap in self.source.diff_gaps]
         except Exception as error:  # a record with a gap beats a run that failed for it
             self._gaps.append(f"git, packages: {type(error).__name__}: {error}")
         self._done = True
@@ -93,8 +94,9 @@ class ProcessFacts:
 
 @cache
 def _facts_of_process(folder: Path, diff: bool, time_limit_s: float) -> _Facts:
+    from lit_hydra_bridge.git import GitError
     from lit_hydra_bridge.record.environment import read_environment
-    from lit_hydra_bridge.record.source_code import GitError, read_checkout
+    from lit_hydra_bridge.record.source_code import read_checkout
 
     gaps = []
     checkout = None

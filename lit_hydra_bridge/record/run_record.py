@@ -32,6 +32,9 @@ ANCESTORS_WITH_CONFIG: Final = 5
 # What stands where something was taken out: a secret, or, by `strip --private`, a place.
 PLACEHOLDER: Final = re.compile(r"<(?:redacted|path|cwd|root|output_dir|sweep_dir)>")
 
+DIFF_GAP: Final = "git: the diff is without "
+"""How a gap begins that names a changed file."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ComposedConfig:
@@ -97,9 +100,11 @@ class SourceCode:
     """Whether tracked files were changed, as in `git describe --dirty`: Hydra's own outputs/ is mostly untracked."""
     untracked: list[str] = field(default_factory=list)
     diff: str | None = None
-    """`git diff HEAD`, secrets redacted; zlib-compressed, base64; None where there is none or it was left out."""
+    """`git diff HEAD` as a patch for `git apply`; zlib-compressed, base64; None where there is none."""
     diff_cut: bool = False
-    """True where the diff was longer than the cap and its end is missing."""
+    """True where the diff was longer than the limit, and something is missing."""
+    diff_gaps: list[str] = field(default_factory=list)
+    """The changed files that the diff does not give again, each with the reason, such as `model.bin: longer than …`."""
 
 
 @dataclass(frozen=True, kw_only=True)

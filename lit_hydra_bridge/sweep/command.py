@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import functools
-import io
 import os
 import re
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from lit_hydra_bridge.command_line import config_flags, own_arguments, parse_hydra_arguments, parse_python_command
 from lit_hydra_bridge.hydra_text import quoted
 from lit_hydra_bridge.sweep.machine import interpreter
 
-_FLAGS: Final = {"config_path": "--config-path", "config_name": "--config-name", "config_dir": "--config-dir"}
 # They are said of the whole sweep; a job is told its own.
 _OF_THE_SWEEP: Final = ("hydra.mode=", "hydra.run.dir=", "hydra.sweep.", "hydra.job.num=", "hydra.job.id=")
 
@@ -41,29 +38,6 @@ def job_argv(config: Any, folder: Path, number: int) -> list[str]:
     ]
 
 
-@functools.cache
-def config_flags(arguments: tuple[str, ...]) -> list[str]:
-    """Return those of Hydra's flags that say which config is composed."""
-    given = _parsed(arguments)
-    return [f"{flag}={value}" for name, flag in _FLAGS.items() if (value := getattr(given, name, None)) is not None]
-
-
-def overrides_in(arguments: Sequence[str]) -> list[str]:
-    """Return the overrides of a Hydra command line."""
-    return list(getattr(_parsed(arguments), "overrides", []))
-
-
-def _parsed(arguments: Sequence[str]) -> Any:
-    """Read a Hydra command line; what is none, as in a notebook, has no flags."""
-    from hydra._internal.utils import get_args_parser
-
-    try:
-        with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
-            return get_args_parser().parse_args(list(arguments))
-    except SystemExit:
-        return None
-
-
 def program_name() -> str:
     """Return what is run: a script's path, or `-m` and a module; empty in a notebook or an interpreter."""
     main = sys.modules["__main__"]
@@ -84,20 +58,18 @@ def sweep_command(sweep_dir: str, master: Any) -> list[str]:
         sweep_dir: the value of hydra.sweep.dir to give.
         master: the multirun's config.
     """
-    given = _parsed(sys.argv[1:])
+    given = parse_hydra_arguments(sys.argv[1:])
     if not program_name() or given is None or not _has_given(list(given.overrides), master):
         return []
-    count = len(sys.argv) - 1
-    original = list(sys.orig_argv)
-    start, arguments = (original[1:-count], original[-count:]) if count else (original[1:], [])
-    if arguments != sys.argv[1:]:  # the program has changed its own command line
-        start, arguments = [sys.argv[0]], sys.argv[1:]
-    given = _parsed(arguments)
-    others = [text for text in arguments if not (text in given.overrides and text.startswith("hydra.sweep.dir="))]
+    # What the program reads before Hydra, such as a subcommand, is no longer in sys.argv.
+    original = parse_python_command(sys.orig_argv)
+    start = list(sys.orig_argv[1 : len(sys.orig_argv) - len(original.arguments)])
+    own = own_arguments(original.arguments, sys.argv[1:])
+    others = [text for text in sys.argv[1:] if not (text in given.overrides and text.startswith("hydra.sweep.dir="))]
     # Beside the other overrides: argparse wants positional arguments in one run.
     at = next((i for i, text in enumerate(others) if text in given.overrides), len(others))
     others.insert(at, f"hydra.sweep.dir={sweep_dir}")
-    return [interpreter(), *start, *others]
+    return [interpreter(), *start, *own, *others]
 
 
 def _has_given(overrides: list[str], master: Any) -> bool:

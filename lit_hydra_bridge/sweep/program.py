@@ -65,6 +65,8 @@ class PackedProgram:
     """omegaconf resolvers that are not omegaconf's or Hydra's own."""
     random_state: RandomState = field(default_factory=RandomState)
     """The launcher's; it is restored once the program is unpacked."""
+    command: list[str] = field(default_factory=lambda: list(sys.orig_argv))
+    """The launcher's: a record says with it how the program was started."""
 
     def unpack(self) -> Program:
         """Import the app, and return the program.
@@ -78,6 +80,7 @@ class PackedProgram:
         from hydra.core.singleton import Singleton
         from hydra.core.utils import setup_globals
 
+        sys.orig_argv = list(self.command)
         places = _plugin_places()
         with _no_nested_app():
             multiprocessing.spawn.prepare(dict(self.main))

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
 
 from lit_hydra_bridge.errors import RerunError
+from lit_hydra_bridge.record.environment import installed_packages
+from lit_hydra_bridge.record.hydra_job import installed_as
 from lit_hydra_bridge.record.run_record import REDACTED, unpack_diff
 from lit_hydra_bridge.reload.check.line import Line, bad, count, good, note, short, some
 
@@ -19,18 +18,8 @@ if TYPE_CHECKING:
 
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 _SHORT_COMMIT: Final = 12
-_GIT_SECONDS: Final = 10
 # The address goes into a command that a person may copy: nothing that git or a shell takes for more than an address.
 _REMOTE: Final = re.compile(r"(https?|ssh|git)://[\w@][\w.@:/~+-]*|[\w.-]+@[\w.-]+:[\w~][\w./~+-]*", re.ASCII)
-# A repository of somebody else's making can name programs in its configuration. This question starts none of them:
-# no hook, no file system monitor, no pager, and no fetching of what a partial clone lacks.
-_SAFE_GIT: Final = ("git", "--no-pager", "-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}")
-_SAFE_ENVIRONMENT: Final = {
-    "GIT_ALLOW_PROTOCOL": "none",  # unlike protocol.allow, the repository can't overrule it
-    "GIT_NO_LAZY_FETCH": "1",
-    "GIT_OPTIONAL_LOCKS": "0",
-    "GIT_TERMINAL_PROMPT": "0",
-}
 _OUTPUTS: Final = (".ckpt", "checkpoints/", "lightning_logs/")
 _CODE: Final = (".py", ".yaml", ".yml", ".toml", ".cfg", ".json", ".sh")
 
@@ -38,10 +27,32 @@ _CODE: Final = (".py", ".yaml", ".yml", ".toml", ".cfg", ".json", ".sh")
 def look_at_commit(record: RunRecord) -> list[Line]:
     """Tell whether the commit is known, and whether a repository here has it."""
     source = record.source
+    installed = _installed_code(record)
     if source is None:
         gaps = [gap for gap in record.gaps if gap.startswith("git")]
         finding = some(gaps) or "not known: the program was in no git repository"
-        return [bad("commit", finding, "git init, git commit; later runs will have it")]
+        return installed or [bad("commit", finding, "git init, git commit; later runs will have it")]
+    return [*installed, *_commit(source)]
+
+
+def _installed_code(record: RunRecord) -> list[Line]:
+    """Code that pip has installed is told by its version; an editable installation is its repository's."""
+    from importlib.metadata import packages_distributions
+
+    name = installed_as(record.entry.task_file or "")
+    if name is None:
+        return []
+    then = record.environment.packages
+    called = [name, *packages_distributions().get(name, [])]
+    package = next((known for each in called if (known := re.sub(r"[-_.]+", "-", each).lower()) in then), None)
+    if package is None:
+        return [note("code", f"installed: {short(name)}, of a package whose version is not recorded")]
+    here = installed_packages().get(package)
+    compared = "the same here" if here == then[package] else f"here {here}" if here else "not installed here"
+    return [note("code", f"installed: {short(package)} {short(then[package], 40)} ({compared})")]
+
+
+def _commit(source: SourceCode) -> list[Line]:
     if source.commit is None:
         return [bad("commit", "none: nothing was committed yet", "git commit; later runs will have it")]
     if not _COMMIT.fullmatch(source.commit):
@@ -51,32 +62,27 @@ def look_at_commit(record: RunRecord) -> list[Line]:
 
 
 def _commit_here(source: SourceCode, commit: str) -> Line:
+    from lit_hydra_bridge.reload.rerun.worktree import has_commit, missing_submodules
+
     subject = "commit here"
     if shutil.which("git") is None:
         return note(subject, "can't be told: git is not installed here", "install git")
-    if _has_commit(Path.cwd(), commit):
-        return good(subject, "in the current folder's repository")
     root = Path(source.root or ".")
-    if root.is_absolute() and root.is_dir() and _has_commit(root, commit):
-        return good(subject, f"in {short(str(root))}")
+    places = [(Path.cwd(), "the current folder's repository")]
+    if root.is_absolute() and root.is_dir():
+        places.append((root, short(str(root))))
+    for folder, name in places:
+        try:
+            if not has_commit(folder, commit):
+                continue
+            missing = missing_submodules(folder, commit)
+        except RerunError as error:
+            return note(subject, f"can't be told: {short(str(error), 400)}")
+        if missing:
+            finding = f"in {name}, without its submodules: {some(map(str, missing))}"
+            return bad(subject, finding, "git submodule update --init --recursive")
+        return good(subject, f"in {name}")
     return bad(subject, "neither the run's folder nor the current one has it", _get_commit(source))
-
-
-def _has_commit(folder: Path, commit: str) -> bool:
-    # A git hook sets GIT_DIR and its like for its own repository.
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("GIT_") or "CONFIG" in name}
-    try:
-        done = subprocess.run(
-            [*_SAFE_GIT, "-C", str(folder), "cat-file", "-e", f"{commit}^{{commit}}"],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            env={**inherited, **_SAFE_ENVIRONMENT},
-            timeout=_GIT_SECONDS,
-        )
-    except (OSError, ValueError, subprocess.SubprocessError):
-        return False
-    return done.returncode == 0
 
 
 def _get_commit(source: SourceCode) -> str:
@@ -109,6 +115,10 @@ def _changes(source: SourceCode) -> Line:
         return note(subject, "not known whether files were changed: git did not say in time")
     if not source.dirty:
         return good(subject, "none: tracked files were those of the commit")
+    if source.diff_gaps:
+        line = note if all(gap.endswith("redacted") for gap in source.diff_gaps) else bad
+        remedy = "git commit before a run; what there is: lit-hydra show {path} --diff"
+        return line(subject, f"not all recorded: {some(source.diff_gaps)}", remedy)
     if source.diff is None:
         if source.diff_cut:
             return bad(subject, "not recorded: longer than the limit", "git commit, or RunRecorder(diff_limit_kib=...)")
@@ -119,7 +129,7 @@ def _changes(source: SourceCode) -> Line:
     text = unpack_diff(source.diff)
     lines = sum(line.startswith(("+", "-")) and not line.startswith(("+++", "---")) for line in text.split("\n"))
     finding = f"recorded as a diff of {count(lines, 'line')}"
-    if REDACTED in text:
+    if REDACTED in text:  # by an older version
         return note(subject, f"{finding}, without its secrets", "fill them in: lit-hydra show {path} --diff")
     return good(subject, finding, "lit-hydra show {path} --diff | git apply")
 
@@ -152,23 +162,10 @@ def look_at_entry(record: RunRecord) -> list[Line]:
     except RerunError as error:
         finding, _, remedy = str(error).partition("; ")
         return [bad(subject, short(finding, 400), short(remedy, 400))]
+    lines = [note(subject, short(remark, 400)) for remark in program.remarks]
     option, *named = program.start
-    module = named[0] if option == "-m" else (record.entry.task_function or "").partition(":")[0]
     if option in ("-m", "-c"):
-        if not _has_module(module, program.cwd):
-            remedy = "install the package that has it, or go to the program's folder and check again"
-            return [bad(subject, f"the module {short(module)} is not here", remedy)]
-        return [good(subject, f"module {short(module)}")]
-    return [good(subject, f"{short(option)} in {short(str(program.cwd))}")]
-
-
-def _has_module(module: str, cwd: Path) -> bool:
-    """Look for the file: to ask the import system would run the packages that the module is in."""
-    parts = module.split(".")
-    if not all(part.isidentifier() for part in parts):
-        return False
-    for folder in (cwd, *map(Path, filter(None, sys.path))):
-        base = folder.joinpath(*parts)
-        if any(file.is_file() for file in (base.with_suffix(".py"), base / "__main__.py", base / "__init__.py")):
-            return True
-    return False
+        module = named[0] if option == "-m" else (record.entry.task_function or "").partition(":")[0]
+        return [good(subject, f"module {short(' '.join([module, *program.own]))}"), *lines]
+    shown = short(" ".join([option, *program.own]))
+    return [good(subject, f"{shown} in {short(str(program.cwd))}"), *lines]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import re
 import sys
@@ -79,7 +80,17 @@ def look_at_machine(record: RunRecord) -> list[Line]:
         lines.append(note("platform", f"{short(then)} then, {here} here", "expect other last digits"))
     if record.training is not None and record.training.accelerator is not None:
         lines.append(_hardware(record.training))
+    if record.training is not None and record.training.threads is not None:
+        lines.append(_threads(record.training.threads))
     return lines
+
+
+def _threads(then: int) -> Line:
+    """Another number gives other last digits; `lit-hydra rerun` sets the recorded one, unless the user has set one."""
+    here = os.environ.get("OMP_NUM_THREADS")
+    if here is None or here == str(then):
+        return good("threads", f"{then}, and lit-hydra rerun gives as many")
+    return note("threads", f"{then} then, and OMP_NUM_THREADS={short(here)} here: expect other last digits", "unset it")
 
 
 def _hardware(training: Training) -> Line:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from lit_hydra_bridge.errors import BridgeError
@@ -83,6 +84,12 @@ def look_at_config(record: RunRecord) -> list[Line]:
     if unresolved:
         finding = f"{count(len(unresolved), 'key')} had no one value, or could not be resolved: {some(unresolved)}"
         lines.append(note("unresolved", finding, "see what they are: lit-hydra config {path}"))
+    sources = record.hydra.config_sources if record.hydra else []
+    folders = [source.get("path", "") for source in sources if source.get("schema") == "file"]
+    gone = [folder for folder in folders if not _is_folder(folder)]
+    if gone:
+        finding = f"not here now: {some(gone)}"
+        lines.append(note("config files", finding, "the recorded config is used instead; see rerun --frozen"))
     others = [gap for gap in record.gaps if not gap.startswith(("config:", "git:", "git, packages:"))]
     if others:
         lines.append(note("gaps", f"not recorded: {some(others)}"))
@@ -97,15 +104,25 @@ def _config(record: RunRecord) -> Line:
         config_of(record, resolve=False)
     except BridgeError as error:
         return bad("config", short(str(error), 400), "use another checkpoint of the run")
-    values = _leaves(record.config.resolved)
+    values = sum(1 for _ in _values(record.config.resolved))
     if not values:
         return note("config", "recorded, and empty")
     return good("config", f"recorded whole: {count(values, 'value')}")
 
 
-def _leaves(value: Any) -> int:
-    items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
-    return 1 if items is None else sum(_leaves(item) for item in items)
+def _is_folder(path: str) -> bool:
+    try:
+        return Path(path).is_dir()
+    except (OSError, ValueError):
+        return False
+
+
+def _values(node: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(node, dict | list):
+        for name, item in node.items() if isinstance(node, dict) else enumerate(node):
+            yield from _values(item, f"{key}.{name}")
+    else:
+        yield key, node
 
 
 def look_at_secrets(record: RunRecord) -> list[Line]:
@@ -151,7 +168,11 @@ def look_at_seed(record: RunRecord) -> list[Line]:
     if record.training.seed is None:
         remedy = "pl.seed_everything(cfg.seed, workers=True) before the model is made"
         return [bad("seed", "none was set: each run begins with other weights", remedy)]
-    return [good("seed", f"{record.training.seed}")]
+    seed = record.training.seed
+    if not any("seed" in key.lower() and value == seed for key, value in _values(record.config.resolved)):
+        finding = f"{seed}, which the config does not hold: drawn anew in each run, or set in the code"
+        return [note("seed", finding, "a fixed seed in the config, and pl.seed_everything(cfg.seed)")]
+    return [good("seed", f"{seed}")]
 
 
 def look_at_deterministic(record: RunRecord) -> list[Line]:

@@ -77,6 +77,7 @@ def _remake(
         program = find_program(parent, cwd=options.cwd, script=options.script)
         run_dir = f"hydra.run.dir={quoted(str(folder / 'run'))}"
         plan = plan_rerun(parent, str(source), program, [*overrides, run_dir], plain)
+        tell(plan.shell())
         with keeping(folder / "copies", ancestor.global_step) as environment:
             status = run(plan, environment)
     found = find_copy(folder / "copies", Path(str(ancestor.checkpoint)).name)

@@ -10,6 +10,7 @@ where the environment names a checkpoint to make again, in LIT_HYDRA_BRIDGE_RERU
 from __future__ import annotations
 
 import functools
+import json
 import os
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -23,6 +24,8 @@ RERUN: Final = "LIT_HYDRA_BRIDGE_RERUN"
 """Environment variable: the checkpoint whose run is made again, or a record as JSON."""
 MODE: Final = "LIT_HYDRA_BRIDGE_RERUN_MODE"
 """Environment variable: `strict`, `frozen`, or both with a comma."""
+OVERRIDES: Final = "LIT_HYDRA_BRIDGE_RERUN_OVERRIDES"
+"""Environment variable: the overrides as JSON, for a program that gives Hydra its overrides itself."""
 _MARK: Final = "__lit_hydra_bridge__"
 
 
@@ -65,12 +68,14 @@ def _wrapped(original: Callable[..., Any]) -> Callable[..., Any]:
             if not record.hydra or config_name != record.hydra.config_name or running_task_function():
                 # Another config, or a composition of the task's own; launchers compose before the task.
                 return original(self, config_name, overrides, run_mode, *args, **kwargs)
+            # Hydra gives up where the app's config folder is gone; the record has its content.
+            self.ensure_main_config_source_available = lambda: None
             return Recomposition(
                 record=record,
                 source=os.environ[RERUN],
                 loader=self,
                 config_name=config_name,
-                given=overrides,
+                given=_given(overrides),
                 run_mode=run_mode,
                 compose=compose,
                 strict=_is_set("strict"),
@@ -80,6 +85,14 @@ def _wrapped(original: Callable[..., Any]) -> Callable[..., Any]:
             raise ConfigCompositionException(f"lit-hydra rerun: {error}") from None
 
     return _load_configuration_impl
+
+
+def _given(overrides: list[str]) -> list[str]:
+    """Return the overrides that hold: where they were handed over, of the program's own only those of Hydra itself."""
+    if OVERRIDES not in os.environ:
+        return overrides
+    own = [text for text in overrides if text.lstrip("+~").startswith("hydra")]  # a rank is told its folder so
+    return [*own, *json.loads(os.environ[OVERRIDES])]
 
 
 @functools.cache

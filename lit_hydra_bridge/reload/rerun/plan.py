@@ -7,6 +7,7 @@ record.config     -> recompose.py  in the started process: what Hydra composes b
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import signal
@@ -24,7 +25,7 @@ from lit_hydra_bridge.record.run_record import PLACEHOLDER, RunRecord
 from lit_hydra_bridge.reload.checkpoint import checkpoint_path, read_record, record_path
 from lit_hydra_bridge.reload.config import config_of
 from lit_hydra_bridge.reload.rerun import overrides as override_texts
-from lit_hydra_bridge.reload.rerun.hydra_seam import MODE, RERUN
+from lit_hydra_bridge.reload.rerun.hydra_seam import MODE, OVERRIDES, RERUN
 from lit_hydra_bridge.reload.rerun.program import Program, find_program
 from lit_hydra_bridge.reload.rerun.three_way import plain_config, redacted_keys
 from lit_hydra_bridge.trusted import naming
@@ -120,6 +121,8 @@ def prepared(
             program, environment = stack.enter_context(worktree(record, options, tell))
         else:
             program, environment = find_program(record, cwd=options.cwd, script=options.script), {}
+        for remark in program.remarks:
+            tell(remark)
         if remake and not options.resume:
             overrides = [*stack.enter_context(remade_ancestors(record, overrides, options, tell)), *overrides]
         source = checkpoint_path(path) if options.resume else record_path(path)
@@ -156,7 +159,14 @@ def plan_rerun(
         [*record.hydra.overrides, *override_texts.replayed_hydra_overrides(record.hydra.hydra_overrides)]
     )
     texts = [*override_texts.merged(recorded, new, record.hydra.choices), *_job_overrides(record, new, options)]
-    command = [sys.executable, *program.interpreter, *program.start, *program.flags, *texts, *flags]
+    command = [sys.executable, *program.interpreter, *program.start, *program.own]
+    handed_over = {}
+    if program.reads_overrides:
+        command += [*program.flags, *texts, *flags]
+    elif options.multirun or flags:
+        raise RerunError("the program does not read Hydra's command line, so it takes neither -m nor flags of Hydra's")
+    else:
+        handed_over = {OVERRIDES: json.dumps(texts)}
     mode = [name for name in ("strict", "frozen") if getattr(options, name)]
     return Plan(
         command=[*command, "-m"] if options.multirun else command,
@@ -164,6 +174,7 @@ def plan_rerun(
         code=program.code,
         environment={
             RERUN: source,
+            **handed_over,
             **({MODE: ",".join(mode)} if mode else {}),
             **_trusted(record, source, new, options),
             **_threads(record),

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
-import re
 import shutil
 import sys
 from collections.abc import Callable
@@ -12,32 +10,41 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from lit_hydra_bridge.errors import RerunError
-from lit_hydra_bridge.record.run_record import Entry, RunRecord
-
-# Flags of Hydra's own that say what is composed; all others say what is done with it, once.
-_KEPT_FLAGS: Final = {"config_path": "--config-path", "config_name": "--config-name", "config_dir": "--config-dir"}
-# Letters may stand together: -um pkg.train, -uW ignore.
-_PYTHON_OPTION: Final = re.compile(
-    r"-(?P<flags>[bBdEIOPqsSuv]*)(?:(?P<ends>[mc].*)|(?P<name>[WX])(?P<value>.*))?", re.DOTALL
+from lit_hydra_bridge.command_line import (
+    PythonCommand,
+    config_flags,
+    own_arguments,
+    parse_hydra_arguments,
+    parse_python_command,
 )
-_FLAGS_WITH_VALUE: Final = ("--package", "-p", "--cfg", "-c", "--experimental-rerun")
-_FLAGS: Final = (
-    "--help", "-h", "--hydra-help", "--version", "--resolve", "--run", "-r", "--multirun", "-m", "--shell-completion",
-    "-sc",
-)  # fmt: skip
+from lit_hydra_bridge.errors import RerunError
+from lit_hydra_bridge.record.run_record import PLACEHOLDER, Entry, RunRecord
+
+_LAUNCHERS: Final = ("joblib", "submitit", "multiprocessing", "ray", "cloudpickle")
+# Programs that run what they are told, or inside which a Hydra app was called: to start them is not to start the app.
+_HOSTS: Final = frozenset({
+    "timeit", "trace", "pdb", "profile", "cProfile", "runpy", "code", "doctest", "unittest", "ensurepip",
+    "pytest", "py.test", "nose2", "ipython", "ipython3", "IPython", "ipykernel", "ipykernel_launcher", "jupyter",
+    "jupyter-nbconvert", "jupyter-execute", "papermill", "streamlit", "pip",
+})  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
 class Program:
-    """A program that can be started: `[python, *interpreter, *start, *flags, overrides…]`, in `cwd`."""
+    """A program that can be started: `[python, *interpreter, *start, *own, *flags, overrides…]`, in `cwd`."""
 
     interpreter: list[str]
     """Options of Python's own, such as -u."""
     start: list[str]
     """A script's path, or `-m` and a module's name, or `-c` and code."""
+    own: list[str]
+    """The program's own arguments, such as a subcommand."""
     flags: list[str]
     """Hydra's flags that say which config is composed."""
+    reads_overrides: bool
+    """Whether its command line is Hydra's; else it gives Hydra its overrides itself, as with hydra-zen's launch()."""
+    remarks: list[str]
+    """What is not as it was."""
     cwd: Path
     code: Path
     """The folder that the program's code lies in."""
@@ -57,13 +64,57 @@ def find_program(record: RunRecord, *, cwd: Path | None = None, script: Path | N
     entry = record.entry
     folder = _working_folder(entry, cwd)
     in_worker = _was_started_by_a_launcher(entry)
+    command = parse_python_command(entry.orig_argv)
+    start = _start(record, folder, script)
+    is_moved = script is not None and script.name != Path(entry.script or "").name
+    is_same = not (in_worker or is_moved) and _names_program(command, entry)
+    reads_overrides = in_worker or _reads_overrides(record, command.arguments if is_same else entry.argv[1:])
+    if not is_same:
+        own = []
+    elif reads_overrides:
+        own = own_arguments(command.arguments, entry.argv[1:])
+    else:
+        own = command.arguments
+    if secret := next((argument for argument in own if PLACEHOLDER.search(argument)), None):
+        raise RerunError(
+            f"the program was given {secret!r} on its command line: a secret, which is not in the record; name a "
+            "script with --script that takes it from elsewhere"
+        )
+    by_argv = not in_worker or _is_own_argv(entry)
+    flags = config_flags(tuple(entry.argv[1:])) if by_argv else _flags_from_hydra(record)
+    gone = [flag for flag in flags if _names_folder_that_is_gone(flag, folder)]
     return Program(
-        interpreter=[] if in_worker else _interpreter_options(entry),
-        start=(start := _start(record, folder, script)),
-        flags=_flags_from_hydra(record) if in_worker and not _is_own_argv(entry) else _flags_of(entry.argv),
+        interpreter=[] if in_worker else command.options,
+        start=start,
+        own=own,
+        flags=[flag for flag in flags if flag not in gone],
+        reads_overrides=reads_overrides,
+        remarks=[f"{flag}: there is no such folder now, so its configs come from the record" for flag in gone],
         cwd=folder,
         code=_code_folder(start, folder),
     )
+
+
+def _names_program(command: PythonCommand, entry: Entry) -> bool:
+    """Tell whether a command line is that of the program itself, and not of one that has run it, such as coverage."""
+    if command.program[:1] in (["-m"], ["-c"]):
+        return command.program[0] == "-m" and entry.module in (command.program[1], f"{command.program[1]}.__main__")
+    if not command.program or entry.script is None:
+        return False
+    script = Path(entry.script)
+    return Path(command.program[0]).name in (script.name, script.parent.name if script.stem == "__main__" else "")
+
+
+def _reads_overrides(record: RunRecord, arguments: list[str]) -> bool:
+    """Tell whether Hydra took the overrides of a single run from the command line as it was typed."""
+    if record.hydra is None or record.hydra.mode != "RUN":
+        return True
+    return parse_hydra_arguments(record.entry.argv[1:]) is not None and set(record.hydra.overrides) <= set(arguments)
+
+
+def _names_folder_that_is_gone(flag: str, folder: Path) -> bool:
+    name, _, path = flag.partition("=")
+    return name == "--config-dir" and not _is_there(folder / path, Path.is_dir)
 
 
 def _working_folder(entry: Entry, cwd: Path | None) -> Path:
@@ -98,40 +149,61 @@ def _start(record: RunRecord, folder: Path, script: Path | None) -> list[str]:
     if task_module not in ("__main__", "__mp_main__"):
         return _start_of_imported(entry, task_module, task_name, folder)
     if not _was_started_by_a_launcher(entry):
-        return ["-m", _findable(entry.module, folder)] if entry.module else [_existing(entry.script, folder, entry.cwd)]
+        return _start_of_main(entry, folder)
     # In the process of a launcher's job only the task's own file tells what was started.
     if _is_in_package(record):
-        return ["-m", _module_name(Path(str(entry.task_file)))]
+        return ["-m", _findable(_module_name(Path(str(entry.task_file))), folder)]
     return [_existing(entry.task_file, folder, entry.cwd)]
+
+
+def _start_of_main(entry: Entry, folder: Path) -> list[str]:
+    """A module or a script, which may be one of a package's commands."""
+    if entry.module and entry.module != "__main__":  # so called in a zip file, or a folder
+        return ["-m", _findable(entry.module, folder)]
+    if entry.script is None or Path(entry.script).name in ("<stdin>", "<string>"):
+        raise RerunError(
+            "the program was read from the standard input or given by python -c, and is not in the record; name a "
+            "script with --script"
+        )
+    name = Path(entry.script).name
+    if name in _HOSTS:
+        raise RerunError(f"the run took place inside {name}, so there is no program to start; name one with --script")
+    return [_existing(entry.script, folder, entry.cwd)]
 
 
 def _start_of_imported(entry: Entry, module: str, name: str, folder: Path) -> list[str]:
     """A console script, a script or a module that imports its task function."""
-    if _was_started_by_a_launcher(entry):
-        return ["-c", f"from {module} import {name.partition('.')[0]} as main; main()"]
-    if entry.module:
-        return ["-m", _findable(entry.module, folder)]
-    if (
-        entry.script
-        and Path(entry.script).suffix not in (".py", ".pyw")
-        and not _is_there(Path(entry.script), Path.is_file)
-    ):
-        name = Path(entry.script).name
-        beside = Path(sys.executable).with_name(name)
-        found = str(beside) if beside.is_file() else shutil.which(name)
-        if found is None:
+    if _was_started_by_a_launcher(entry) or (entry.script is None and not entry.module):
+        if not name.isidentifier() or module.partition(".")[0] in sys.stdlib_module_names:
             raise RerunError(
-                f"the run was started by the command {name!r}, and it is not installed here: install the package that "
-                "brings it, or name a script with --script"
+                f"the task function {module[:60]}:{name[:60]} is not at the top of a module of an app; name a script "
+                "with --script"
             )
-        return [found]
-    return [_existing(entry.script, folder, entry.cwd)]
+        return ["-c", f"from {_findable(module, folder)} import {name} as main; main()"]
+    if not entry.module and entry.script and Path(entry.script).suffix not in (".py", ".pyw"):
+        command = Path(entry.script).name
+        if command not in _HOSTS and not _is_there(Path(entry.script), Path.is_file) and command != "__main__.py":
+            return [_command(command)]
+    return _start_of_main(entry, folder)
+
+
+def _command(name: str) -> str:
+    beside = Path(sys.executable).with_name(name)
+    found = str(beside) if beside.is_file() else shutil.which(name)
+    if found is None:
+        raise RerunError(
+            f"the run was started by the command {name!r}, and it is not installed here: install the package that "
+            "brings it, or name a script with --script"
+        )
+    return found
 
 
 def _existing(script: str | None, folder: Path, cwd: str) -> str:
     if script is None:
         raise RerunError("the record does not say which script was run; name it with --script")
     path = Path(script)
+    if path.name == "__main__.py" and _is_there(path.parent, Path.is_file):  # a zip file that is run
+        path = path.parent
     if not _is_there(path, Path.is_file) and path.is_relative_to(cwd or "."):
         path = folder / path.relative_to(cwd or ".")  # the whole folder may have moved
     if not _is_there(path, Path.is_file):
@@ -143,19 +215,44 @@ def _existing(script: str | None, folder: Path, cwd: str) -> str:
 
 
 def _findable(module: str, folder: Path) -> str:
-    """Return the module's name, if its package can be found without running anything of it."""
-    top = module.partition(".")[0]
-    here = any(_is_there(folder / name, Path.exists) for name in (top, f"{top}.py"))
-    try:
-        found = here or importlib.util.find_spec(top) is not None
-    except (ImportError, ValueError):
-        found = False
-    if not found:
+    """Return a module's name, if it can be found without running anything of its package.
+
+    Raises:
+        RerunError: it is not here; or it is no name, or no app's.
+    """
+    top, *rest = module.split(".")
+    if not all(part.isidentifier() for part in (top, *rest)):
+        raise RerunError(f"{module[:60]!r} is not the name of a module")
+    if top in _HOSTS:
+        raise RerunError(f"the run took place inside {top}, so there is no program to start; name one with --script")
+    places = _places(top, folder)
+    if not any(_has_module(place, rest) for place in places):
+        missing = module if any(_is_there(place, Path.exists) for place in places) else top
         raise RerunError(
-            f"the run was started by python -m {module}, and there is no {top!r} in {folder} or installed; "
+            f"the run was started by python -m {module}, and there is no {missing!r} in {folder} or installed; "
             "install it, or say with --cwd where it is now"
         )
     return module
+
+
+def _places(top: str, folder: Path) -> list[Path]:
+    """Return the folders of a package, or a module's file, wherever an import would look."""
+    places = [folder / top, folder / f"{top}.py"]
+    try:
+        spec = importlib.util.find_spec(top)
+    except (ImportError, ValueError):
+        spec = None
+    if spec is not None:
+        places += map(Path, spec.submodule_search_locations or filter(None, [spec.origin]))
+    return places
+
+
+def _has_module(place: Path, rest: list[str]) -> bool:
+    if not rest and _is_there(place, Path.is_file):
+        return True
+    base = place.joinpath(*rest)
+    files = (base.with_suffix(".py") if rest else base / "__main__.py", base / "__main__.py", base / "__init__.py")
+    return any(_is_there(file, Path.is_file) for file in files)
 
 
 def _was_started_by_a_launcher(entry: Entry) -> bool:
@@ -165,7 +262,7 @@ def _was_started_by_a_launcher(entry: Entry) -> bool:
         return (
             entry.script is not None and entry.task_file is not None and not _same_file(entry.script, entry.task_file)
         )
-    return (entry.module or "").partition(".")[0] in ("joblib", "submitit", "multiprocessing", "ray", "cloudpickle")
+    return (entry.module or "").partition(".")[0] in _LAUNCHERS
 
 
 def _same_file(a: str, b: str) -> bool:
@@ -195,41 +292,6 @@ def _module_name(file: Path) -> str:
     if len(parts) < 2:
         parts.insert(0, file.parent.name)  # a namespace package has no mark; one level is the usual case
     return ".".join(parts)
-
-
-def _interpreter_options(entry: Entry) -> list[str]:
-    """Return Python's own options. A record is a claim: none is taken over that runs something or asks for input."""
-    options: list[str] = []
-    rest = entry.orig_argv[1:]
-    while rest and (found := _PYTHON_OPTION.fullmatch(rest[0])):
-        if found["flags"]:
-            options.append(f"-{found['flags']}")
-        if found["ends"]:  # -m and -c, with or without letters before them, are the program
-            break
-        if found["name"]:
-            value = found["value"] or (rest[1] if len(rest) > 1 else "")
-            options += [f"-{found['name']}", value]
-            rest = rest[1:] if found["value"] else rest[2:]
-        else:
-            rest = rest[1:]
-    return options
-
-
-def _flags_of(argv: list[str]) -> list[str]:
-    """Return those of Hydra's flags that say which config is composed."""
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    for name, short in (("config_path", "-cp"), ("config_name", "-cn"), ("config_dir", "-cd")):
-        parser.add_argument(_KEPT_FLAGS[name], short, dest=name)
-    for flag in _FLAGS_WITH_VALUE:
-        parser.add_argument(flag)
-    for flag in _FLAGS:
-        parser.add_argument(flag, action="store_true")
-    parser.add_argument("--info", "-i", nargs="?")
-    try:
-        known, _ = parser.parse_known_args(argv[1:])
-    except (argparse.ArgumentError, SystemExit):
-        return []
-    return [f"{flag}={value}" for name, flag in _KEPT_FLAGS.items() if (value := getattr(known, name)) is not None]
 
 
 def _flags_from_hydra(record: RunRecord) -> list[str]:

@@ -45,7 +45,8 @@ def _packages(record: RunRecord) -> str:
 
 
 def _commit(record: RunRecord, folder: Path) -> str:
-    from lit_hydra_bridge.record.source_code import GitError, read_checkout
+    from lit_hydra_bridge.git import GitError
+    from lit_hydra_bridge.record.source_code import read_checkout
 
     source = record.source
     if source is None or source.commit is None:
@@ -53,7 +54,7 @@ def _commit(record: RunRecord, folder: Path) -> str:
     then = source.commit[:_SHORT_COMMIT]
     changed = " with uncommitted changes" if source.dirty else ""
     try:
-        checkout = read_checkout(folder, diff=False, time_limit_s=1.0)
+        checkout = read_checkout(folder, diff=False, time_limit_s=1.0, filters=False)
     except GitError as error:
         return f"commit {then}{changed} -> unknown here: {error}"
     if checkout is None:

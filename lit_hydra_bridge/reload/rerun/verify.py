@@ -6,9 +6,9 @@ import os
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from lit_hydra_bridge.errors import NoRecordError, RerunError
 from lit_hydra_bridge.hydra_text import quoted
@@ -17,6 +17,7 @@ from lit_hydra_bridge.reload.config import config_of
 from lit_hydra_bridge.reload.rerun import overrides as override_texts
 from lit_hydra_bridge.reload.rerun.copies import find_copy, how_it_ended, keeping
 from lit_hydra_bridge.reload.rerun.plan import Plan, RerunOptions, prepared, run
+from lit_hydra_bridge.reload.rerun.then_and_now import differences_from_here
 from lit_hydra_bridge.reload.rerun.three_way import plain_config
 
 if TYPE_CHECKING:
@@ -24,6 +25,12 @@ if TYPE_CHECKING:
 
     from lit_hydra_bridge.record.run_record import RunRecord
     from lit_hydra_bridge.reload.compare.config_changes import Change
+
+# Of a record's `training`: what another value of may change the weights.
+_SETTINGS: Final = (
+    "seed", "threads", "accelerator", "devices", "num_nodes", "world_size", "strategy", "precision", "deterministic",
+    "cudnn_deterministic", "cudnn_benchmark",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,11 +61,13 @@ class Verdict:
     """Tensors that differ, in the order of the checkpoint."""
     metrics: list[Change]
     config: list[Change]
+    causes: list[str] = field(default_factory=list)
+    """What else differs between the two runs, as far as their records tell; empty where they are identical."""
 
     @property
     def identical(self) -> bool:
-        """Whether config, metrics and every bit of the weights are the same."""
-        return not (self.weights or self.metrics or self.config)
+        """Whether metrics and every bit of the weights are the same, and the config but for keys that were added."""
+        return not (self.weights or self.metrics or any(change.kind != "added" for change in self.config))
 
     @property
     def largest(self) -> WeightChange | None:
@@ -113,7 +122,11 @@ def verify(
                 f"the run {how_it_ended(status)}, and wrote no checkpoint at step {step} to compare "
                 f"{original.name} with"
             )
-        return _compare(record, kept, again, step, status, _replaced_keys(record))
+        verdict = _compare(record, kept, again, step, status, _replaced_keys(record))
+        if verdict.identical:
+            return verdict
+        code = [] if options is not None and options.at_commit else differences_from_here(record, plan.code)
+        return replace(verdict, causes=[*_causes(record, again), *code])
 
 
 def _link_or_copy(original: Path, folder: Path) -> Path:
@@ -133,6 +146,29 @@ def _replaced_keys(record: RunRecord) -> set[str]:
     from lit_hydra_bridge.reload.rerun.ancestors import missing_starts
 
     return {key for key, _ in missing_starts(record)}
+
+
+def _causes(record: RunRecord, again: Path) -> list[str]:
+    """Return what the two records say of how the trainings were set up, where they say different things."""
+    then = record.training
+    try:
+        now = read_record(again).training
+    except NoRecordError:
+        now = None
+    if then is None or now is None:
+        return []
+    causes = [
+        f"{name} {getattr(then, name)} -> {getattr(now, name)}"
+        for name in _SETTINGS
+        if getattr(then, name) != getattr(now, name)
+    ]
+    if then.seed != now.seed:
+        causes[0] += " (drawn anew, or set in the code: give the config a fixed seed)"
+    elif then.seed is None:
+        causes.insert(0, "no seed was set: each run begins with other random numbers")
+    if not now.deterministic and "CPU" not in (now.accelerator or ""):
+        causes.append("torch was not told to use deterministic algorithms")
+    return causes
 
 
 def _compare(record: RunRecord, original: Path, again: Path, step: Any, status: int, replaced: set[str]) -> Verdict:

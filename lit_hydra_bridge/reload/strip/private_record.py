@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from lit_hydra_bridge.record.run_record import (
+    DIFF_GAP,
     Ancestor,
     ComposedConfig,
     Entry,
@@ -53,7 +54,7 @@ def private_record(record: RunRecord) -> RunRecord:
         checkpoint=record.checkpoint and replace(record.checkpoint, best=None),
         loggers=[LoggerRun(kind=run.kind) for run in record.loggers],
         lineage=[_ancestor(ancestor, scrub) for ancestor in record.lineage],
-        gaps=[*(scrub.text(gap) for gap in record.gaps if gap != _GAP), _GAP],
+        gaps=[*(scrub.text(gap) for gap in record.gaps if gap != _GAP and not gap.startswith(DIFF_GAP)), _GAP],
     )
 
 

@@ -6,6 +6,12 @@ import shlex
 from collections.abc import Sequence
 from typing import Final
 
+from lit_hydra_bridge.command_line import (
+    arguments_not_for_hydra,
+    config_flags,
+    overrides_in,
+    parse_python_command,
+)
 from lit_hydra_bridge.record.redaction import Redactor
 from lit_hydra_bridge.results.row import JobRow
 from lit_hydra_bridge.results.sweep_results import SweepResults
@@ -15,7 +21,6 @@ _OF_THE_SWEEP: Final = (
     "hydra.sweep.", "hydra/launcher", "hydra.launcher", "hydra/sweeper", "hydra.sweeper", "hydra.mode=",
     "hydra.run.dir=", "hydra.job.num=", "hydra.job.id=",
 )  # fmt: skip
-_WITH_A_VALUE: Final = ("-W", "-X")
 
 
 class Commands:
@@ -45,21 +50,11 @@ class Commands:
 
 def _of_a_single_run(command: Sequence[str]) -> list[str] | None:
     """Return a sweep's command without `-m` and without its overrides, but for those that are Hydra's own."""
-    program = _program(command)
-    if program is None:
+    given = parse_python_command(command)
+    if not given.program:
         return None
-    from lit_hydra_bridge.sweep.command import config_flags, overrides_in
-
-    arguments = tuple(command[len(program) :])
-    hydra = [text for text in overrides_in(arguments) if text.lstrip("+~").startswith("hydra")]
+    own = arguments_not_for_hydra(given.arguments)
+    hydras = given.arguments[len(own) :]
+    hydra = [text for text in overrides_in(hydras) if text.lstrip("+~").startswith("hydra")]
     kept = [text for text in hydra if not text.lstrip("+~").startswith(_OF_THE_SWEEP)]
-    return [*program, *config_flags(arguments), *kept]
-
-
-def _program(command: Sequence[str]) -> list[str] | None:
-    """Return the interpreter, its options, and the script or module."""
-    at = 1
-    while at < len(command) and command[at].startswith("-") and command[at] != "-m":
-        at += 2 if command[at] in _WITH_A_VALUE else 1
-    end = at + 2 if at < len(command) and command[at] == "-m" else at + 1
-    return list(command[:end]) if end <= len(command) else None
+    return [command[0], *given.options, *given.program, *own, *config_flags(tuple(hydras)), *kept]
