@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from lit_hydra_bridge.hydra_seams import private
 from lit_hydra_bridge.hydra_text import quoted
 from lit_hydra_bridge.sweep.machine import interpreter
 
@@ -54,11 +55,12 @@ def overrides_in(arguments: Sequence[str]) -> list[str]:
 
 def _parsed(arguments: Sequence[str]) -> Any:
     """Read a Hydra command line; what is none, as in a notebook, has no flags."""
-    from hydra._internal.utils import get_args_parser
-
+    make_parser = private("hydra._internal.utils", "get_args_parser", "a sweep can't be resumed by lit-hydra resume")
+    if make_parser is None:
+        return None
     try:
         with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
-            return get_args_parser().parse_args(list(arguments))
+            return make_parser().parse_args(list(arguments))
     except SystemExit:
         return None
 
