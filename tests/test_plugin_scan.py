@@ -71,7 +71,10 @@ def test_nothing_in_a_plugin_module_is_a_class_to_some_pythons_only() -> None:
     from pkgutil import iter_modules
 
     package = import_module("hydra_plugins.lit_hydra_bridge")
-    modules = [package, *(import_module(f"{package.__name__}.{found.name}") for found in iter_modules(package.__path__))]
+    modules = [
+        package,
+        *(import_module(f"{package.__name__}.{found.name}") for found in iter_modules(package.__path__)),
+    ]
     aliases = {
         f"{module.__name__}.{name}"
         for module in modules
@@ -90,9 +93,7 @@ def test_an_app_lives_whatever_fails_in_us(tmp_path: Path, fault: str, switch: s
     assert "lit-hydra-bridge: " in done.stderr and "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize(
-    "name", ["repo", "config_loader_impl", "get_args_parser", "parse_rule"]
-)
+@pytest.mark.parametrize("name", ["repo", "config_loader_impl", "get_args_parser", "parse_rule"])
 def test_a_sweep_lives_without_a_private_name_of_hydras(tmp_path: Path, name: str) -> None:
     other = hydra_without(name, tmp_path / "other")
     app = SweepApp.create(tmp_path / "app")

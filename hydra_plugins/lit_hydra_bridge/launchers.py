@@ -39,10 +39,13 @@ class LitLocalLauncher(Launcher):  # type: ignore[misc]
         """Check the settings, and freeze the config files.
 
         Raises:
-            LauncherError: a setting makes no sense.
+            LauncherError: a setting makes no sense, or this is Windows.
         """
         from lit_hydra_bridge.errors import SweepError
+        from lit_hydra_bridge.switch import unsupported
 
+        if reason := unsupported():
+            raise LauncherError(reason)
         try:
             self._sweep = self._make(hydra_context, task_function, config)
         except SweepError as error:

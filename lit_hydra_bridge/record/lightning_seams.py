@@ -15,6 +15,7 @@ from __future__ import annotations
 import functools
 import inspect
 import pickle
+import shlex
 import sys
 from collections.abc import Callable
 from typing import Any, Final
@@ -24,6 +25,7 @@ from lit_hydra_bridge.record import trust
 from lit_hydra_bridge.record.kept_copies import keep_copy
 from lit_hydra_bridge.record.warning import warn
 from lit_hydra_bridge.switch import is_on
+from lit_hydra_bridge.trusted import naming
 
 FABRIC: Final = {"lightning.pytorch": "lightning.fabric", "pytorch_lightning": "lightning_fabric"}
 _MARK: Final = "__lit_hydra_bridge__"
@@ -156,11 +158,20 @@ def _loading(original: Callable[..., Any]) -> Callable[..., Any]:
         try:
             checkpoint = original(path_or_url, *args, **kwargs)
         except pickle.UnpicklingError as refusal:
+            refusal.args = (f"{refusal}\n\n{_what_loads(path_or_url)}",)
             checkpoint = _load_omegaconf(original, refusal, path_or_url, *args, **kwargs)
         _note_loaded(checkpoint, path_or_url)
         return checkpoint
 
     return pl_load
+
+
+def _what_loads(path: Any) -> str:
+    """One line under torch's refusal, for who trusts the file and for who does not."""
+    return (
+        f"lit-hydra-bridge: load_model({str(path)!r}) loads its model without running what the file holds; if you trust "
+        f"it, {shlex.join(f'{name}={value}' for name, value in naming([str(path)]).items())} lets Lightning load it whole"
+    )
 
 
 def _leaves_the_choice_to_torch(load: Callable[..., Any]) -> bool:
