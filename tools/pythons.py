@@ -2,9 +2,9 @@
 
     python tools/pythons.py [3.10 ...]
 
-The environments are kept below .venvs/pythons, with uv's cache, which they share by hard links: only the first run
-downloads. For Linux PyPI has torch with CUDA alone, 3 GB; set UV_TORCH_BACKEND=cpu where PyTorch's own index is reached.
-A Python that is not here, or whose packages can't be downloaded, is NOT TESTED; only what was tested can fail.
+The environments are kept below .venvs/pythons, and share the files of uv's cache there: only the first run downloads.
+For Linux PyPI has torch with CUDA alone, 3 GB; set UV_TORCH_BACKEND=cpu where PyTorch's own index can be reached. A
+Python that is not here, or whose packages can't be downloaded, is NOT TESTED; only what was tested can fail.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
 import pickle
 import shlex
 import sys
@@ -158,7 +159,8 @@ def _loading(original: Callable[..., Any]) -> Callable[..., Any]:
         try:
             checkpoint = original(path_or_url, *args, **kwargs)
         except pickle.UnpicklingError as refusal:
-            refusal.args = (f"{refusal}\n\n{_what_loads(path_or_url)}",)
+            if isinstance(path_or_url, str | os.PathLike):
+                refusal.args = (f"{refusal}\n\n{_what_loads(os.fspath(path_or_url))}",)
             checkpoint = _load_omegaconf(original, refusal, path_or_url, *args, **kwargs)
         _note_loaded(checkpoint, path_or_url)
         return checkpoint
@@ -166,11 +168,12 @@ def _loading(original: Callable[..., Any]) -> Callable[..., Any]:
     return pl_load
 
 
-def _what_loads(path: Any) -> str:
-    """One line under torch's refusal, for who trusts the file and for who does not."""
+def _what_loads(path: str) -> str:
+    """The line below torch's refusal: what loads the file without trust in it, and what loads it whole."""
+    (variable,) = naming([os.path.abspath(path)]).items()  # noqa: PTH100  # absolute() keeps `..`
     return (
-        f"lit-hydra-bridge: load_model({str(path)!r}) loads its model without running what the file holds; if you trust "
-        f"it, {shlex.join(f'{name}={value}' for name, value in naming([str(path)]).items())} lets Lightning load it whole"
+        f"lit-hydra-bridge: lit_hydra_bridge.load_model({path!r}) gives the model without unpickling objects; if you "
+        f"trust the file, start this program with {shlex.join(['='.join(variable)])} to load it whole."
     )
 
 
