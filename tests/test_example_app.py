@@ -251,7 +251,7 @@ def test_a_checkpoint_is_evaluated_with_the_config_that_it_was_trained_with(tmp_
 
 @pytest.mark.matrix
 def test_no_hydra_is_asked_for_what_it_is_about_to_drop(tmp_path: Path) -> None:
-    """Training, going through the same run again, a sweep, and loading the model: no warning that Hydra has for them."""
+    """Training, the same run again, a sweep, and loading the model: none of them makes Hydra warn."""
     quick = ["data=few_digits", "trainer.max_epochs=1"]
     sweep = ["-m", "hydra/launcher=lit_local", "hydra.launcher.output=tee", "optimizer=adam,sgd", "hydra.sweep.dir=s"]
     checkpoint = "run/checkpoints/last.ckpt"

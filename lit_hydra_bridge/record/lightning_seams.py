@@ -170,10 +170,10 @@ def _loading(original: Callable[..., Any]) -> Callable[..., Any]:
 
 def _what_loads(path: str) -> str:
     """The line below torch's refusal: what loads the file without trust in it, and what loads it whole."""
-    (variable,) = naming([os.path.abspath(path)]).items()  # noqa: PTH100  # absolute() keeps `..`
+    ((name, value),) = naming([os.path.abspath(path)]).items()  # noqa: PTH100  # absolute() keeps `..`
     return (
         f"lit-hydra-bridge: lit_hydra_bridge.load_model({path!r}) gives the model without unpickling objects; if you "
-        f"trust the file, start this program with {shlex.join(['='.join(variable)])} to load it whole."
+        f"trust the file, start this program with {name}={shlex.quote(value)} to load it whole."
     )
 
 
