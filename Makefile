@@ -22,7 +22,7 @@ DEMO := outputs/demo
 PICTURES := outputs/pictures/digits-lr
 INSTALL := -e '.[loggers,report,example,dev]'
 
-.PHONY: help env demo pictures test lint matrix bench constraints clean check-python
+.PHONY: help env demo pictures test lint matrix pythons bench constraints clean check-python
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ lint: env ## Check style (ruff) and types (mypy, strict)
 
 matrix: check-python ## Run the tests marked `matrix` under each supported Hydra and Lightning
 	$(PYTHON) tools/matrix.py $(ROW)
+
+pythons: env ## Use the wheel under each Python that setup.py names, with Hydra 1.3 and the newest 1.4
+	$(BIN)/python tools/pythons.py
 
 bench: env ## Measure what recording, making runs again, sweeping and listing cost
 	status=0; for part in record reload sweep results; do $(BIN)/python bench/$$part.py || status=1; done; exit $$status

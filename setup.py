@@ -4,6 +4,8 @@ from pathlib import Path
 
 from setuptools import find_namespace_packages, setup
 
+# Two releases, under both names, stole credentials when they were imported (GHSA-w37p-236h-pfx3).
+LIGHTNING = ">=2.4,!=2.6.2,!=2.6.3"
 LOGGERS = ["tensorboard", "wandb", "mlflow"]
 # Writes scripts for sbatch, hands Python functions to jobs, counts their time limits. Hydra's own launcher for Slurm
 # is built on it, so users know its settings.
@@ -36,10 +38,10 @@ setup(
         # Tells BLAS and OpenMP libraries that a forked job has inherited how many threads it has.
         "threadpoolctl>=3",
         # Either name of Lightning serves; `lightning` is what a fresh installation gets.
-        "lightning>=2.4",
+        f"lightning{LIGHTNING}",
     ],
     extras_require={
-        "pytorch-lightning": ["pytorch-lightning>=2.4"],
+        "pytorch-lightning": [f"pytorch-lightning{LIGHTNING}"],
         "loggers": LOGGERS,
         # `lit-hydra report` puts its plotly.js into the page; what draws charts offline, and is kept well.
         "report": ["plotly>=6"],
@@ -64,10 +66,11 @@ setup(
             "pytest",
             "pytest-timeout",
             "pytest-xdist",
-            "pytorch-lightning",
+            f"pytorch-lightning{LIGHTNING}",
             "ruff",
             *SLURM,
             "types-PyYAML",
+            "uv",
         ],
     },
     entry_points={

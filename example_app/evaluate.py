@@ -17,8 +17,12 @@ from omegaconf import DictConfig
 # Finds `example_app` however this file is started: as a script, as a module, from any folder.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+# Hydra 1.4 wants to be told which classes a config may name, and older ones which version's defaults are meant.
+WHITELIST = ["example_app.*", "torch.*"]
+FOR_THIS_HYDRA = {"version_base": "1.3"} if hydra.__version__ < "1.4" else {"execution_whitelist": WHITELIST}
 
-@hydra.main(config_path="conf", config_name="evaluate", version_base="1.3")
+
+@hydra.main(config_path="conf", config_name="evaluate", **FOR_THIS_HYDRA)
 def main(cfg: DictConfig) -> float:
     """Validates once, and returns the accuracy."""
     _, val_loader = instantiate(cfg.data)

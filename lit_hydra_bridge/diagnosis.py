@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import lit_hydra_bridge
 from lit_hydra_bridge.run_file import RUN_FILE
@@ -23,6 +23,7 @@ from lit_hydra_bridge.switch import (
     groups_are_on,
     is_on,
     run_file_is_on,
+    unsupported,
 )
 
 _OURSELVES = "lit-hydra-bridge"
@@ -38,6 +39,9 @@ _OLDEST = {
     "lightning": (2, 4),
     "pytorch-lightning": (2, 4),
 }
+_STOLEN_BY: Final = ((2, 6, 2), (2, 6, 3))
+"""Releases of Lightning, under both names, that stole credentials when they were imported."""
+_PRE_RELEASE: Final = re.compile(r"\d(a|b|rc|\.?dev)\d", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,10 @@ class Check:
 def diagnose() -> list[Check]:
     """Run every check; one that breaks is a finding too."""
     checks: list[Check] = []
-    for check in (_check_switch, _check_python, _check_versions, _check_namespace, _check_plugin, _check_entry_points):
+    for check in (
+        _check_switch, _check_python, _check_versions, _check_hydras_release, _check_namespace, _check_plugin,
+        _check_entry_points,
+    ):  # fmt: skip
         checks += _guarded(check)
     return checks
 
@@ -67,6 +74,8 @@ def _guarded(check: Callable[[], list[Check]]) -> list[Check]:
 
 
 def _check_switch() -> list[Check]:
+    if reason := unsupported():
+        return [Check("recording", False, f"off: {reason}", "use Linux or macOS, or WSL 2 on Windows")]
     if not is_on():
         off = f"switched off: {SWITCH}={os.environ[SWITCH]}"
         return [Check("recording", None, off, f"unset {SWITCH} to record again")]
@@ -108,6 +117,10 @@ def _check_version(name: str) -> Check:
     oldest = ".".join(str(part) for part in _OLDEST[name])
     if version is None:
         return Check(name, False, "not installed", f"pip install '{name}>={oldest}'")
+    if name in _FLAVOURS and _numbers(version) in _STOLEN_BY:
+        finding = f"{version} is MALWARE: it steals credentials when it is imported (GHSA-w37p-236h-pfx3)"
+        remedy = f"pip uninstall -y {name}; then change every password, token and key that this machine could read"
+        return Check(name, False, finding, remedy)
     good = _numbers(version) >= _OLDEST[name]
     return Check(name, good, version, "" if good else f"pip install '{name}>={oldest}'")
 
@@ -123,6 +136,27 @@ def _numbers(version: str) -> tuple[int, ...]:
     """`2.6.1rc1+cpu` -> (2, 6, 1): enough to compare with a lower bound."""
     found = re.match(r"\d+(\.\d+){0,2}", version)
     return tuple(int(part) for part in found[0].split(".")) if found else ()
+
+
+def _check_hydras_release() -> list[Check]:
+    version = _version("hydra-core") or ""
+    if not _PRE_RELEASE.search(version):
+        return []
+    asking = "; ".join(_asking_for_pre_releases()) or "no installed package asks for it, so pip was asked by hand"
+    finding = f"{version} is a pre-release of Hydra: {asking}"
+    return [Check("hydra's release", None, finding, 'pip install "hydra-core<1.4"')]
+
+
+def _asking_for_pre_releases() -> list[str]:
+    """A bound that names a pre-release lets pip take one, wherever nothing else holds it."""
+    found: dict[str, None] = {}
+    for distribution in metadata.distributions():
+        for text in distribution.requires or ():
+            name, bounds = re.match(r"([\w.-]*)([^;]*)", text).groups()  # type: ignore[union-attr]
+            if re.sub(r"[-_.]+", "-", name).lower() == "hydra-core" and _PRE_RELEASE.search(bounds):
+                needed = text.partition(";")[0].strip()
+                found[f"{distribution.metadata['Name']} {distribution.version} asks for {needed}"] = None
+    return sorted(found)
 
 
 def _check_namespace() -> list[Check]:

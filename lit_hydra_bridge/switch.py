@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import Final
 
 SWITCH: Final = "LIT_HYDRA_BRIDGE"
@@ -14,8 +15,13 @@ _OFF: Final = frozenset({"off", "0", "false", "no"})
 
 
 def is_on() -> bool:
-    """Tell whether the bridge may act by itself; `LIT_HYDRA_BRIDGE=off` turns all of it off."""
-    return _is_on(SWITCH)
+    """Tell whether the bridge may act by itself; `LIT_HYDRA_BRIDGE=off` turns all of it off, and so does Windows."""
+    return _is_on(SWITCH) and not unsupported()
+
+
+def unsupported() -> str:
+    """Return why this platform is not supported; empty where it is."""
+    return "lit-hydra-bridge does not support Windows" if sys.platform == "win32" else ""
 
 
 def diff_is_on() -> bool:

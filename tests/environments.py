@@ -82,3 +82,20 @@ def copy_sources(folder: Path) -> Path:
     for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, folder / name)
     return folder
+
+
+def hydra_without(name: str, folder: Path) -> Path:
+    """Copy Hydra to where PYTHONPATH can name it, with one of its names, or modules, called otherwise."""
+    spec = find_spec("hydra")
+    assert spec is not None and spec.origin is not None
+    hydra = Path(spec.origin).parent
+    shutil.copytree(hydra, folder / "hydra", ignore=shutil.ignore_patterns("__pycache__", "test_utils"))
+    changed = 0
+    for file in folder.rglob("*.py"):
+        text, count = re.subn(rf"\b{name}\b", f"{name}_renamed", file.read_text(encoding="utf-8"))
+        file.write_text(text, encoding="utf-8")
+        changed += count
+        if file.stem == name:
+            file.rename(file.with_stem(f"{name}_renamed"))
+    assert changed, f"this Hydra has no {name} to be renamed"
+    return folder

@@ -34,7 +34,8 @@ def lines(done: subprocess.CompletedProcess[str]) -> dict[str, str]:
         if line.strip().startswith("->"):
             found[subject] += " " + line.strip()
         else:
-            subject = next(name for name in ("hydra plugin", "hydra launchers", line[5:].split()[0]) if name in line)
+            names = ("hydra plugin", "hydra launchers", "hydra's release", line[5:].split()[0])
+            subject = next(name for name in names if name in line)
             found[subject] = line[:4].strip() + line[5 + len(subject) :]
     return found
 
@@ -43,7 +44,7 @@ def test_a_good_installation_is_called_good(tmp_path: Path) -> None:
     done = lit_hydra("doctor", cwd=tmp_path)
     found = lines(done)
     assert done.returncode == 0 and done.stderr == ""
-    assert {value[:2] for value in found.values()} == {"ok"}
+    assert {value[:2] for name, value in found.items() if name != "hydra's release"} == {"ok"}
     assert {"python", "hydra-core", "omegaconf", "torch", "hydra plugin", "hydra launchers"} <= set(found)
     assert "BasicLauncher" in found["hydra launchers"]
     assert "registered" in found["lightning.pytorch.callbacks_factory"]
@@ -115,11 +116,12 @@ def test_a_plugin_that_hydra_cannot_see_is_found(bare: Environment, tmp_path: Pa
     assert found["hydra plugin"].startswith("FAIL") and "-> pip install" in found["hydra plugin"]
 
 
-def _pretend(folder: Path, name: str, version: str) -> None:
+def _pretend(folder: Path, name: str, version: str, requirement: str = "") -> None:
     """Installed metadata of another version, before the real one on the path."""
     info = folder / f"{name.replace('-', '_')}-{version}.dist-info"
     info.mkdir(parents=True)
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+    needs = f"Requires-Dist: {requirement}\n" if requirement else ""
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{needs}")
 
 
 @pytest.mark.parametrize(
@@ -140,6 +142,49 @@ def test_a_version_that_is_too_old_is_found(tmp_path: Path, name: str, version: 
     found = lines(done)[name]
     assert version in found and done.returncode == (0 if good else 1)
     assert found.startswith("ok" if good else "FAIL") and (good or f"-> pip install '{name}>=" in found)
+
+
+@pytest.mark.parametrize("name", ["lightning", "pytorch-lightning"])
+@pytest.mark.parametrize("version", ["2.6.2", "2.6.3"])
+def test_a_release_of_lightning_that_steals_credentials_is_called_so(tmp_path: Path, name: str, version: str) -> None:
+    _pretend(tmp_path / "stolen", name, version)
+    done = lit_hydra("doctor", cwd=tmp_path, check=False, env={"PYTHONPATH": str(tmp_path / "stolen")})
+    found = lines(done)[name]
+    assert done.returncode == 1 and found.startswith("FAIL") and version in found
+    assert "GHSA-w37p-236h-pfx3" in found and f"-> pip uninstall -y {name}" in found and "every password" in found
+
+
+@pytest.mark.parametrize(
+    "requirement, named",
+    [
+        ("hydra-core (>=1.1.0.dev7)", True),
+        ("Hydra_Core>=1.4.0rc1,<2; python_version > '3'", True),
+        ("hydra-core>=1.3", False),
+        ("hydra-core-extras>=1.1.0.dev7", False),
+    ],
+)
+def test_a_pre_release_of_hydra_is_said_with_who_asked_for_it(tmp_path: Path, requirement: str, named: bool) -> None:
+    _pretend(tmp_path / "pre", "hydra-core", "1.4.0rc3")
+    _pretend(tmp_path / "pre", "a-launcher", "7.1", requirement)
+    done = lit_hydra("doctor", cwd=tmp_path, env={"PYTHONPATH": str(tmp_path / "pre")})
+    found = next(line for line in done.stdout.splitlines() if "pre-release" in line)
+    assert found.startswith("note") and "1.4.0rc3" in found and '-> pip install "hydra-core<1.4"' in done.stdout
+    assert (f"a-launcher 7.1 asks for {requirement.partition(';')[0]}" in found) == named
+
+
+def test_windows_is_called_unsupported(tmp_path: Path) -> None:
+    """As the package sees it: the libraries below would look for what only Windows has."""
+    code = """if True:
+        import sys, types
+        import lit_hydra_bridge.switch
+        lit_hydra_bridge.switch.sys = types.SimpleNamespace(platform="win32")
+        sys.argv = ["lit-hydra", "doctor"]
+        from lit_hydra_bridge.cli import main
+        main()
+    """
+    done = run(sys.executable, "-c", code, cwd=tmp_path, check=False)
+    assert done.returncode == 1 and "does not support Windows" in done.stderr
+    assert lines(done)["recording"].startswith("FAIL") and "WSL" in lines(done)["recording"]
 
 
 def test_a_check_that_breaks_is_a_finding(tmp_path: Path) -> None:

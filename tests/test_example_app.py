@@ -247,3 +247,26 @@ def test_a_checkpoint_is_evaluated_with_the_config_that_it_was_trained_with(tmp_
     assert list(cfg) == ["model", "data", "ckpt_path"]
     assert cfg.model.network == {"_target_": "example_app.networks.CNN", "channels": 3, "dropout": 0.1}
     assert cfg.data == {"_target_": "example_app.data.digits_loaders", "batch_size": 16, "seed": 7}
+
+
+@pytest.mark.matrix
+def test_no_hydra_is_asked_for_what_it_is_about_to_drop(tmp_path: Path) -> None:
+    """Training, the same run again, a sweep, and loading the model: none of them makes Hydra warn."""
+    quick = ["data=few_digits", "trainer.max_epochs=1"]
+    sweep = ["-m", "hydra/launcher=lit_local", "hydra.launcher.output=tee", "optimizer=adam,sgd", "hydra.sweep.dir=s"]
+    checkpoint = "run/checkpoints/last.ckpt"
+    load = f"from lit_hydra_bridge import load_model; print(load_model({checkpoint!r}))"
+    (tmp_path / "example_app").symlink_to(APP, target_is_directory=True)
+    said = ""
+    for arguments in (
+        ["example_app/train.py", *quick, "hydra.run.dir=run"],
+        ["-m", "lit_hydra_bridge", "rerun", checkpoint, "hydra.run.dir=again"],
+        ["example_app/train.py", *sweep, *quick],
+        ["example_app/minimal/app.py"],
+        ["-c", load],
+    ):
+        warned = {"PYTHONWARNINGS": "always", "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+        done = run(sys.executable, *arguments, cwd=tmp_path, env=warned, cold=True)
+        said += done.stdout + done.stderr
+    assert said.count("validation accuracy") == 4 and "LitDigits" in said
+    assert [line for line in said.splitlines() if re.search(r"MigrationWarning|hydra.*deprecat|whitelist", line)] == []

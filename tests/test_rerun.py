@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from lit_hydra_bridge import read_record
+from tests.environments import hydra_without
 from tests.shapes import Shape, chdir_app, groups_app, module_app, move_checkpoint, told
 from tests.support import lit_hydra, run
 
@@ -50,6 +51,16 @@ def test_the_config_is_the_recorded_one(shape: Shape, trained: Path) -> None:
     assert sorted(run_told["overrides"]) == sorted(["model.lr=0.25", "+extra.key=[1,2]", "optimizer=sgd", "~model.act"])
     assert "ENDED at step 4" in done.stdout
     assert "has changed" not in done.stderr
+
+
+def test_nothing_runs_where_hydra_can_not_be_given_the_recorded_config(
+    shape: Shape, trained: Path, tmp_path: Path
+) -> None:
+    """The app's own config would be another one, silently."""
+    newer = hydra_without("_load_configuration_impl", tmp_path / "newer")
+    done = shape.rerun(trained, cwd=tmp_path, env={"PYTHONPATH": str(newer)}, check=False)
+    assert done.returncode == 1 and told(done) == [] and "Traceback" not in done.stderr
+    assert 'can\'t be given a recorded config; pip install "hydra-core<1.5"' in done.stderr
 
 
 def test_the_command_that_is_printed_can_be_given_to_a_shell(shape: Shape, trained: Path, tmp_path: Path) -> None:

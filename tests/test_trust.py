@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from importlib.metadata import version
 from importlib.util import find_spec
 
@@ -57,6 +58,30 @@ def test_dictconfig_hyperparameters_can_be_used_again(app: App) -> None:
         # The other side: without the bridge, today's Lightning refuses, so the test above proves something.
         refused = app.run(f"seed={seed}", script="use.py", env={"LIT_HYDRA_BRIDGE": "off"}, check=False)
         assert "Weights only load failed" in refused.stderr
+
+
+@pytest.mark.skipif(not LIGHTNING_REFUSES, reason="this Lightning loads any file")
+def test_a_refusal_says_what_loads_the_file(app: App) -> None:
+    """Each of the two ways that the line names is taken as it is written."""
+    body = """
+        from fractions import Fraction
+
+        if cfg.seed == 1:
+            fitted = trainer(enable_checkpointing=False)
+            fitted.fit(Net(kept=Fraction(1, 3)), data())
+            fitted.save_checkpoint("it's kept.ckpt")
+        else:
+            trainer().test(Net(), data(), ckpt_path="it's kept.ckpt")
+            print("worked")
+    """
+    app.script(body)
+    app.run("seed=1")
+    refused = app.run(check=False)
+    (line,) = (line for line in refused.stderr.splitlines() if line.startswith("lit-hydra-bridge: "))
+    assert "Weights only load failed" in refused.stderr and "load_model(" in line
+    variable = next(word for word in shlex.split(line.partition("with ")[2]) if "TRUSTED" in word)
+    name, _, value = variable.partition("=")
+    assert "worked" in app.run(env={name: value}).stdout
 
 
 def test_structured_hyperparameters_keep_their_types(app: App) -> None:

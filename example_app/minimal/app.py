@@ -28,7 +28,8 @@ class Line(pl.LightningModule):
         return torch.optim.AdamW(self.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay)
 
 
-@hydra.main(config_path="conf", config_name="config", version_base="1.3")
+# Before Hydra 1.4 it has to be said which version's defaults are meant.
+@hydra.main(config_path="conf", config_name="config", **({"version_base": "1.3"} if hydra.__version__ < "1.4" else {}))
 def main(cfg: DictConfig) -> None:
     x = torch.linspace(-1, 1, 640).unsqueeze(dim=1)
     points = DataLoader(TensorDataset(x, 2 * x + 1), batch_size=cfg.data.batch_size, shuffle=True)

@@ -6,7 +6,8 @@ import hydra
 from omegaconf import DictConfig, OmegaConf
 
 
-@hydra.main(config_path="conf", config_name="config", version_base="1.3")
+# Before Hydra 1.4 it has to be said which version's defaults are meant.
+@hydra.main(config_path="conf", config_name="config", **({"version_base": "1.3"} if hydra.__version__ < "1.4" else {}))
 def main(cfg: DictConfig) -> None:
     print(OmegaConf.to_yaml(cfg), end="")
 

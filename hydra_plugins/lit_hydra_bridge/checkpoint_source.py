@@ -14,9 +14,9 @@ from hydra.plugins.config_source import ConfigLoadError, ConfigResult, ConfigSou
 from omegaconf import OmegaConf
 
 if TYPE_CHECKING:
-    from lit_hydra_bridge.reload.source import CheckpointOptions
+    import builtins
 
-_Names = list[str]  # inside of the class, `list` is its method
+    from lit_hydra_bridge.reload.source import CheckpointOptions
 
 
 class CheckpointLoadError(ConfigLoadError, CompactHydraException):  # type: ignore[misc]
@@ -71,7 +71,7 @@ class LitCheckpointConfigSource(ConfigSource):  # type: ignore[misc]
             raise CheckpointLoadError(f"{self.path}: {config_path!r} can't be read: {reason}") from None
         return ConfigResult(provider=self.provider, path=self.full_path(), config=config, header={"package": package})
 
-    def list(self, config_path: str, results_filter: ObjectType | None) -> _Names:
+    def list(self, config_path: str, results_filter: ObjectType | None) -> builtins.list[str]:
         options, found = self._options(), set[Any]()
         if results_filter in (None, ObjectType.GROUP):
             found.update(options.groups_in(config_path))

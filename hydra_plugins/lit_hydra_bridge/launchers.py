@@ -12,8 +12,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.errors import CompactHydraException
 from hydra.plugins.launcher import Launcher
 
-from lit_hydra_bridge.sweep.settings import LitLocalSettings
-from lit_hydra_bridge.sweep.slurm.settings import LitSlurmSettings
+from hydra_plugins.lit_hydra_bridge import or_without
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,10 +39,13 @@ class LitLocalLauncher(Launcher):  # type: ignore[misc]
         """Check the settings, and freeze the config files.
 
         Raises:
-            LauncherError: a setting makes no sense.
+            LauncherError: a setting makes no sense, or this is Windows.
         """
         from lit_hydra_bridge.errors import SweepError
+        from lit_hydra_bridge.switch import unsupported
 
+        if reason := unsupported():
+            raise LauncherError(reason)
         try:
             self._sweep = self._make(hydra_context, task_function, config)
         except SweepError as error:
@@ -88,10 +90,14 @@ def _write_results(folder: Path) -> None:
 
 def _store() -> None:
     """Hydra executes plugin modules anew, and its newer versions warn of an entry that is there already."""
-    launchers = ConfigStore.instance().repo.get("hydra", {}).get("launcher", {})
+    from lit_hydra_bridge.sweep.settings import LitLocalSettings
+    from lit_hydra_bridge.sweep.slurm.settings import LitSlurmSettings
+
+    launchers = getattr(ConfigStore.instance(), "repo", {}).get("hydra", {}).get("launcher", {})
     for name, node in (("lit_local", LitLocalSettings), ("lit_slurm", LitSlurmSettings)):
         if f"{name}.yaml" not in launchers:
             ConfigStore.instance().store(group="hydra/launcher", name=name, node=node, provider="lit-hydra-bridge")
 
 
-_store()
+with or_without("hydra/launcher=lit_local or lit_slurm"):
+    _store()

@@ -7,21 +7,25 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import suppress
 
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 
-from lit_hydra_bridge.switch import is_on
+from hydra_plugins.lit_hydra_bridge import or_without
 
 
 class LitHydraBridgeSearchPath(SearchPathPlugin):  # type: ignore[misc]
     """Appends our config groups, and prepares Lightning's loader for checkpoints with omegaconf nodes."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
-        search_path.append(provider="lit-hydra-bridge", path="pkg://lit_hydra_bridge.conf")
-        if is_on():
-            with suppress(Exception):  # every Hydra app on the machine passes here, and must go on
+        with or_without("the config group lit"):
+            import lit_hydra_bridge.conf  # noqa: F401  # Hydra does so for each path, and lets errors pass
+
+            search_path.append(provider="lit-hydra-bridge", path="pkg://lit_hydra_bridge.conf")
+        with or_without("loading checkpoints with omegaconf nodes"):
+            from lit_hydra_bridge.switch import is_on
+
+            if is_on():
                 from lit_hydra_bridge.record.lightning_seams import install_when_imported
 
                 install_when_imported()
@@ -30,9 +34,12 @@ class LitHydraBridgeSearchPath(SearchPathPlugin):  # type: ignore[misc]
 def _make_a_run_again() -> None:
     """Where `lit-hydra rerun` has started this app, what Hydra composes becomes what was recorded."""
     if os.environ.get("LIT_HYDRA_BRIDGE_RERUN"):
-        from lit_hydra_bridge.reload.rerun import hydra_seam
+        try:
+            from lit_hydra_bridge.reload.rerun import hydra_seam
 
-        hydra_seam.install()
+            hydra_seam.install()
+        except Exception as error:  # the app would run with another config than was asked for
+            raise SystemExit(f"lit-hydra rerun: {error}") from error
 
 
 def _take_the_jobs_config() -> None:
@@ -53,5 +60,7 @@ def _warn_of_an_ignored_launcher() -> None:
 
 # Here and not in the plugin: a launcher's job process scans the plugins, and takes the search path from its parent.
 _make_a_run_again()
-_take_the_jobs_config()
-_warn_of_an_ignored_launcher()
+with or_without("giving a rank its job's very config"):
+    _take_the_jobs_config()
+with or_without("a warning of an ignored launcher"):
+    _warn_of_an_ignored_launcher()

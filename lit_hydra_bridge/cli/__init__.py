@@ -12,6 +12,7 @@ import click
 from lit_hydra_bridge import __version__
 from lit_hydra_bridge.cli.printing import let_any_text_be_printed, one_line
 from lit_hydra_bridge.errors import BridgeError
+from lit_hydra_bridge.switch import unsupported
 
 # In the order in which a user meets them.
 _COMMANDS: Final = ("show", "config", "diff", "check", "rerun", "ls", "report", "resume", "strip", "doctor")
@@ -87,6 +88,10 @@ def main() -> NoReturn:
         from lit_hydra_bridge.cli.completion import join_split_words
 
         join_split_words()
+    if reason := unsupported():
+        click.echo(
+            f"Warning: {reason}: nothing is recorded here, and commands may fail. See lit-hydra doctor.", err=True
+        )
     try:
         cli(standalone_mode=True)
     except BridgeError as error:

@@ -14,7 +14,9 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
 import pickle
+import shlex
 import sys
 from collections.abc import Callable
 from typing import Any, Final
@@ -24,6 +26,7 @@ from lit_hydra_bridge.record import trust
 from lit_hydra_bridge.record.kept_copies import keep_copy
 from lit_hydra_bridge.record.warning import warn
 from lit_hydra_bridge.switch import is_on
+from lit_hydra_bridge.trusted import naming
 
 FABRIC: Final = {"lightning.pytorch": "lightning.fabric", "pytorch_lightning": "lightning_fabric"}
 _MARK: Final = "__lit_hydra_bridge__"
@@ -159,11 +162,22 @@ def _loading(original: Callable[..., Any]) -> Callable[..., Any]:
         try:
             checkpoint = original(path_or_url, *args, **kwargs)
         except pickle.UnpicklingError as refusal:
+            if isinstance(path_or_url, str | os.PathLike):
+                refusal.args = (f"{refusal}\n\n{_what_loads(os.fspath(path_or_url))}",)
             checkpoint = _load_omegaconf(original, refusal, path_or_url, *args, **kwargs)
         _note_loaded(checkpoint, path_or_url)
         return checkpoint
 
     return pl_load
+
+
+def _what_loads(path: str) -> str:
+    """The line below torch's refusal: what loads the file without trust in it, and what loads it whole."""
+    ((name, value),) = naming([os.path.abspath(path)]).items()  # noqa: PTH100  # absolute() keeps `..`
+    return (
+        f"lit-hydra-bridge: lit_hydra_bridge.load_model({path!r}) gives the model without unpickling objects; if you "
+        f"trust the file, start this program with {name}={shlex.quote(value)} to load it whole."
+    )
 
 
 def _leaves_the_choice_to_torch(load: Callable[..., Any]) -> bool:

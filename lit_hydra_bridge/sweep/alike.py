@@ -16,6 +16,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from lit_hydra_bridge.hydra_seams import private
+
 _MOST_KINDS: Final = 64
 """Configs of some 100 KiB each."""
 _SINGLE: Final = (bool, int, float, str, type(None))
@@ -137,7 +139,6 @@ def _made(kind: _Kind, job: _Job, master: Any) -> Any:
     Raises:
         Exception: omegaconf's, for a value that can't be set.
     """
-    from hydra._internal import config_loader_impl
     from omegaconf import OmegaConf, open_dict
 
     config = copy.deepcopy(kind.config)
@@ -151,7 +152,7 @@ def _made(kind: _Kind, job: _Job, master: Any) -> Any:
         with open_dict(its):
             for name in its.env_copy:
                 its.env_set[name] = os.environ[name]
-    make_name = getattr(config_loader_impl, "get_overrides_dirname", None)
+    make_name = private("hydra._internal.config_loader_impl", "get_overrides_dirname")
     if make_name is not None:
         form = its.config.override_dirname
         its.override_dirname = make_name(

@@ -14,6 +14,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
+from lit_hydra_bridge.hydra_seams import private
+
 _MOST_KEPT: Final = 64
 """Configs of some 100 KiB each."""
 
@@ -34,9 +36,7 @@ class CommonParts:
     @contextmanager
     def in_use(self) -> Iterator[None]:
         """While the block runs, Hydra composes with what is kept; a Hydra that works otherwise is left alone."""
-        from hydra._internal import config_loader_impl
-
-        module: Any = config_loader_impl
+        module = private("hydra._internal", "config_loader_impl")
         make_list = getattr(module, "create_defaults_list", None)
         compose = getattr(self._loader, "_compose_config_from_defaults_list", None)
         source = getattr(module, "ConfigSourceInfo", None)

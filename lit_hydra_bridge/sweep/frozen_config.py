@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from lit_hydra_bridge.files import write_file
+from lit_hydra_bridge.hydra_seams import wrap_composition
 from lit_hydra_bridge.sweep.job_environment import FROZEN_CONFIG
 from lit_hydra_bridge.sweep.program import dumps
 
@@ -122,16 +123,13 @@ def as_rank(config: Any, rank: int | str) -> Any:
 
 
 def install() -> None:
-    """In a rank that Lightning has started: what Hydra composes for the job becomes the job's own config."""
-    if not os.environ.get(FROZEN_CONFIG) or "LOCAL_RANK" not in os.environ:
-        return
-    from hydra._internal.config_loader_impl import ConfigLoaderImpl
+    """In a rank that Lightning has started: what Hydra composes for the job becomes the job's own config.
 
-    original = ConfigLoaderImpl._load_configuration_impl
-    if not hasattr(original, _MARK):
-        wrapped = _wrapped(original)
-        setattr(wrapped, _MARK, True)
-        ConfigLoaderImpl._load_configuration_impl = wrapped
+    Raises:
+        BridgeError: this Hydra can't be given a config.
+    """
+    if os.environ.get(FROZEN_CONFIG) and "LOCAL_RANK" in os.environ:
+        wrap_composition(_wrapped, _MARK)
 
 
 def _wrapped(original: Callable[..., Any]) -> Callable[..., Any]:

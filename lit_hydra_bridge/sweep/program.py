@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from lit_hydra_bridge.errors import SweepError
+from lit_hydra_bridge.hydra_seams import private
 from lit_hydra_bridge.sweep.seeding import RandomState
 
 UNGUARDED: Final = """\
@@ -270,10 +271,12 @@ def _own_resolvers() -> Iterator[tuple[str, bytes]]:
 @contextmanager
 def _no_nested_app() -> Iterator[None]:
     """While the app is imported, turn the start of its Hydra app into an error that says what to do."""
-    import hydra  # noqa: F401  # the attribute `hydra.main` is the function, and not the module
-
-    module: Any = sys.modules["hydra.main"]
-    original = module._run_hydra
+    lost = 'a script without `if __name__ == "__main__":` is started again by each job'
+    original = private("hydra.main", "_run_hydra", lost)
+    module: Any = sys.modules["hydra.main"]  # the attribute `hydra.main` is the function
+    if original is None:
+        yield
+        return
 
     def refuse(*_: Any, **__: Any) -> Any:
         main = sys.modules.get("__mp_main__")

@@ -21,6 +21,7 @@ import yaml
 _VALUES: Final = (
     "AnyNode", "BooleanNode", "BytesNode", "EnumNode", "FloatNode", "IntegerNode", "PathNode", "StringNode",
 )  # fmt: skip
+_FIELDS: Final = {"_content", "_parent", "_metadata", "_flags_cache"}
 _MOST_TEXTS: Final = 512
 _MARK: Final = "__lit_hydra_bridge_quick__"
 _PLAIN_KEY: Final = re.compile(r"[\w./@-]{1,100}", re.ASCII)
@@ -37,11 +38,12 @@ def quick_configs() -> Iterator[None]:
     if hasattr(DictConfig.__deepcopy__, _MARK):  # a block around this one
         yield
         return
-    kinds: tuple[Any, ...] = (DictConfig, ListConfig)
+    kinds: tuple[Any, ...] = (DictConfig, ListConfig) if vars(DictConfig({})).keys() >= _FIELDS else ()
     places: list[tuple[Any, str, Any]] = [(kind, "__deepcopy__", _quick(kind, kind.__deepcopy__)) for kind in kinds]
     if hasattr(base, "parse"):
         places.append((base, "parse", parsed_once))
-    places.append((OverridesParser, "parse_rule", _rule_parsed_once(OverridesParser.parse_rule)))
+    if hasattr(OverridesParser, "parse_rule"):
+        places.append((OverridesParser, "parse_rule", _rule_parsed_once(OverridesParser.parse_rule)))
     places.append((OmegaConf, "to_yaml", staticmethod(functools.partial(_quick_yaml, OmegaConf.to_yaml))))
     originals = [vars(place)[name] for place, name, _ in places]
     for place, name, quick in places:

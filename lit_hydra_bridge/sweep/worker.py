@@ -28,6 +28,7 @@ from types import FrameType
 from typing import Any
 
 from lit_hydra_bridge.files import patiently
+from lit_hydra_bridge.hydra_seams import private
 from lit_hydra_bridge.progress import last_progress
 from lit_hydra_bridge.sweep import job_environment
 from lit_hydra_bridge.sweep.folder import JobFolder
@@ -255,9 +256,15 @@ def _context(program: Program, config: Any) -> Any:
     """Hydra's callbacks that could not be handed over are made again."""
     if program.hydra_context.callbacks is not None:
         return program.hydra_context
-    from hydra._internal.callbacks import Callbacks
+    make = private("hydra._internal.callbacks", "Callbacks", "the app's Hydra callbacks are not called in this job")
+    return replace(program.hydra_context, callbacks=make(config) if make is not None else _NoCallbacks())
 
-    return replace(program.hydra_context, callbacks=Callbacks(config))
+
+class _NoCallbacks:
+    """In the place of Hydra's callbacks."""
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda **_: None
 
 
 _of_parent: list[Any] = []

@@ -1,10 +1,8 @@
-"""The one place in Hydra where a run that is made again acts: the method through which every job's config comes.
+"""The one place in Hydra where a run that is made again acts: see hydra_seams.py.
 
     Hydra composes (recorded + new overrides)  ->  recompose.py  ->  the recorded config, changed by the new overrides
 
-The single run's config comes this way, each job's of a multirun, and that of each DDP rank that Lightning starts.
-Hydra 1.3 and 1.4 reach it by different ways, so it is the inner method, `_load_configuration_impl`. It is wrapped only
-where the environment names a checkpoint to make again, in LIT_HYDRA_BRIDGE_RERUN.
+It is wrapped only where the environment names a checkpoint to make again, in LIT_HYDRA_BRIDGE_RERUN.
 """
 
 from __future__ import annotations
@@ -16,6 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from lit_hydra_bridge.errors import BridgeError
+from lit_hydra_bridge.hydra_seams import wrap_composition
 from lit_hydra_bridge.record.hydra_job import running_task_function
 from lit_hydra_bridge.reload.checkpoint import read_record_or_json
 from lit_hydra_bridge.reload.rerun.recompose import Recomposition
@@ -30,16 +29,14 @@ _MARK: Final = "__lit_hydra_bridge__"
 
 
 def install() -> None:
-    """Wrap Hydra's composition if this process is to make a run again."""
+    """Wrap Hydra's composition if this process is to make a run again.
+
+    Raises:
+        BridgeError: this Hydra can't be given a config.
+    """
     if not os.environ.get(RERUN):
         return
-    from hydra._internal.config_loader_impl import ConfigLoaderImpl
-
-    original = ConfigLoaderImpl._load_configuration_impl
-    if not hasattr(original, _MARK):
-        wrapped = _wrapped(original)
-        setattr(wrapped, _MARK, True)
-        ConfigLoaderImpl._load_configuration_impl = wrapped
+    wrap_composition(_wrapped, _MARK)
 
 
 def _is_set(mode: str) -> bool:
