@@ -41,7 +41,7 @@ BELOW = {
 }  # fmt: skip
 ALLOWED: dict[str, set[str]] = {
     "cli": {"record", "reload", "sweep", "results", "diagnosis"},
-    "hydra_plugins": {"record", "reload", "sweep", "results"},
+    "hydra_plugins": {"conf", "record", "reload", "sweep", "results"},
     "results": {"record", "reload", "sweep"},
     "diagnosis": set(),
     "record": set(),

@@ -16,6 +16,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Final
 
+from lit_hydra_bridge.record.redaction import process_redactor
 from lit_hydra_bridge.text import one_line
 
 _LONGEST_VALUE: Final = 60
@@ -102,7 +103,7 @@ def config_changes(job: Path, config: Any, given: Sequence[str | None] = ()) -> 
         return ()
     new = dict(_leaves(_plain(config)))
     return tuple(
-        f"{key}: {_shown(old.get(key, _ABSENT))} -> {_shown(new.get(key, _ABSENT))}"
+        f"{key}: {_shown(key, old.get(key, _ABSENT))} -> {_shown(key, new.get(key, _ABSENT))}"
         for key in dict.fromkeys([*old, *new])
         if repr(old.get(key, _ABSENT)) != repr(new.get(key, _ABSENT))
         and not (new.get(key) is None and old.get(key) in given)
@@ -118,8 +119,9 @@ def _leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         yield path, node
 
 
-def _shown(value: Any) -> str:
+def _shown(key: str, value: Any) -> str:
     if value is _ABSENT:
         return "(none)"
+    value = process_redactor().plain(value, tuple(key.split(".")))
     text = one_line(value if isinstance(value, str) else json.dumps(value, default=str))
     return text if len(text) <= _LONGEST_VALUE else text[:_LONGEST_VALUE] + "…"
