@@ -646,14 +646,15 @@ ConfigStore.instance().store(group="part", name="here", node=Part)
 def test_keys_of_an_enum(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     app = App.create(tmp_path / "app", config="defaults: [_self_, {part: here}]\n")
     app.write("colors_of_this_test.py", COLORS)
+    app.write("whole_of_this_test.py", "from net import Net\n\nclass Whole(Net):\n    pass\n")
     app.script(
         """
-        for name, net in (("node", hydra.utils.instantiate(cfg.part)), ("whole", Net(full=cfg))):
+        for name, net in (("node", hydra.utils.instantiate(cfg.part)), ("whole", Whole(full=cfg))):
             t = trainer()
             t.fit(net, data())
             t.save_checkpoint(name + ".ckpt")
         """,
-        "import colors_of_this_test",
+        "import colors_of_this_test\nfrom whole_of_this_test import Whole",
     )
     app.run()
     monkeypatch.syspath_prepend(app.folder)

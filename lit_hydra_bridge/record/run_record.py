@@ -20,8 +20,8 @@ from lit_hydra_bridge.typed_data import WrongDataError, read_as
 
 RECORD_KEY: Final = "lit_hydra_bridge"
 SCHEMA_VERSION: Final = 2
-TARGETS: Final = ("_target_", "_zen_target")
-"""Keys of a config node that name what is built of it; hydra-zen's own `_target_` is a wrapper around the second."""
+TARGETS: Final = ("_target_", "_zen_target", "_zen_wrappers")
+"""Keys of a config node that name code; what hydra-zen builds is named by the second, and `_target_` wraps it."""
 REDACTED: Final = "<redacted>"
 """What stands for a secret in a record."""
 # More than we ever pack; a hostile record must not fill the memory.

@@ -111,6 +111,9 @@ class ModelNode:
         for name in _NOT_BY_KEYWORD:
             if name in given:
                 node[name] = given[name]
+        for name in given:
+            if _has_enum_keys(given[name]):  # Hydra would merge it into the mapping with the names as keys
+                node.pop(name, None)
         given = {name: value for name, value in given.items() if name not in _NOT_BY_KEYWORD}
         try:
             with warnings.catch_warnings():

@@ -71,6 +71,7 @@ function timeTile() {
 function showChoice() {
   byId("metric").value = String(chosen.metric);
   for (const button of document.querySelectorAll("[data-mode]")) button.setAttribute("aria-pressed", String(button.dataset.mode === chosen.mode));
+  for (const legend of document.querySelectorAll(".legend:not(.outcomes)")) legend.hidden = chosen.mode === null;
   const count = shownJobs().length;
   byId("shown").textContent = count === JOBS.length ? plural(count, "job") : `${count.toLocaleString("en")} of ${plural(JOBS.length, "job")}`;
   byId("clear").hidden = chosen.filter === "" && chosen.brushed === null;

@@ -32,6 +32,7 @@ function bestJob(jobs = JOBS) {
 
 // 0 for the worst job to 1 for the best: by rank, so that one diverged job doesn't take all the colours.
 function ranks() {
+  if (chosen.mode === null) return new Map(JOBS.filter(hasValue).map((job) => [job.index, 0.5]));
   const sorted = JOBS.filter(hasValue).sort((a, b) => compareValues(valueOf(b), valueOf(a)));
   const result = new Map();
   sorted.forEach((job, place) => {
