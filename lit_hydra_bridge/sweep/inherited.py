@@ -14,6 +14,7 @@ import logging
 import re
 import secrets
 import sys
+import weakref
 from collections.abc import Iterable
 from contextlib import suppress
 from itertools import compress
@@ -36,7 +37,7 @@ class Inherited:
         numpy: Any = sys.modules.get("numpy.random")
         classes = [] if numpy is None else [numpy.BitGenerator, numpy.SeedSequence]
         found = _instances(_FILE, *classes)
-        self._files = [each for each in found if isinstance(each, _FILE)]
+        self._files = [weakref.ref(each) for each in found if isinstance(each, _FILE)]
         unseeded = [each for each in found if not isinstance(each, _FILE) and is_unseeded(each)]
         # A seed as large as those that numpy draws, as its manual recommends, is in the app's code.
         given = _large_numbers_of_app() if unseeded else set()
@@ -56,8 +57,8 @@ class Inherited:
 
     def flush(self) -> None:
         """At a fork's end: write what is buffered."""
-        for file in (*self._files, *_instances(_FILE)):
-            with suppress(Exception):  # it is closed
+        for file in (*(known() for known in self._files), *_instances(_FILE)):
+            with suppress(Exception):  # it is closed, or gone
                 file.flush()
         with suppress(Exception):
             ctypes.CDLL(None).fflush(None)

@@ -96,7 +96,8 @@ def _torch_is_seeded() -> bool:
 
 def _numpy_is_seeded() -> bool:
     mtrand: Any = sys.modules.get("numpy.random.mtrand")
-    return mtrand is not None and not is_unseeded(mtrand._rand._bit_generator)
+    generator = getattr(getattr(mtrand, "_rand", None), "_bit_generator", None)
+    return generator is not None and not is_unseeded(generator)
 
 
 def seed_sequence(source: Any) -> Any:
@@ -113,8 +114,8 @@ def is_unseeded(source: Any) -> bool:
     `seed` was called nothing is noted.
     """
     sequence = seed_sequence(source)
-    entropy = getattr(sequence, "entropy", None)
-    return isinstance(entropy, int) and 0 <= 32 * sequence.pool_size - entropy.bit_length() < 16
+    entropy, size = getattr(sequence, "entropy", None), getattr(sequence, "pool_size", None)
+    return isinstance(entropy, int) and isinstance(size, int) and 0 <= 32 * size - entropy.bit_length() < 16
 
 
 def _python_is_seeded(others: set[str]) -> bool:
