@@ -26,6 +26,8 @@ _MOST_BITS: Final = 4096
 _LAST_SECOND: Final = 253_402_300_000.0  # of the year 9999
 _PLAIN: Final = (str, int, float, bool)
 _LEAVES: Final = frozenset(_PLAIN)
+_QUICK: Final = (str, float)
+_COMMON: Final = 1 << 62
 _MISSING: Final = object()
 
 
@@ -121,13 +123,13 @@ class _Reader:
             raise self._error("a mapping", data)
         values: dict[str, Any] = {}
         for spec in _fields(cls):  # type: ignore[arg-type]
-            value = data.get(spec.name, _MISSING)
+            value: Any = data.get(spec.name, _MISSING)
             if value is _MISSING:
                 if spec.is_needed:
                     raise WrongDataError(f"{self._where()} has no {spec.name!r}")
             elif value is None and spec.may_be_none:
                 values[spec.name] = None
-            elif type(value) is spec.leaf and spec.leaf is not int:
+            elif type(value) is spec.leaf and (spec.leaf is not int or -_COMMON < value < _COMMON):
                 if spec.leaf is str:
                     self._count(value)
                 values[spec.name] = value
@@ -141,8 +143,10 @@ class _Reader:
             raise WrongDataError(f"{self._name} holds more than {_MOST_CHARACTERS:,} characters")
 
     def _at(self, step: object, value: object, hint: Any) -> Any:
-        if type(value) is hint and hint is float:  # a metric: most of what there is
+        if type(value) is hint and hint in _QUICK:  # most of what there is
             self._values += 1
+            if hint is str:
+                self._count(value)
             return value
         self._path.append(step)
         if len(self._path) > _MOST_LEVELS:
