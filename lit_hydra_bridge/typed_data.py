@@ -121,16 +121,15 @@ class _Reader:
     def record(self, cls: type[T], data: object) -> T:
         if not isinstance(data, dict):
             raise self._error("a mapping", data)
-        fields: dict[Any, Any] = data
         values: dict[str, Any] = {}
         for spec in _fields(cls):  # type: ignore[arg-type]
-            value = fields.get(spec.name, _MISSING)
+            value = data.get(spec.name, _MISSING)
             if value is _MISSING:
                 if spec.is_needed:
                     raise WrongDataError(f"{self._where()} has no {spec.name!r}")
             elif value is None and spec.may_be_none:
                 values[spec.name] = None
-            elif type(value) is spec.leaf and (spec.leaf is not int or abs(value) < _COMMON):
+            elif type(value) is spec.leaf and not (isinstance(value, int) and abs(value) > _COMMON):
                 if spec.leaf is str:
                     self._count(value)
                 values[spec.name] = value
