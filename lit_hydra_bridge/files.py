@@ -107,7 +107,7 @@ def read_text(path: Path, most: int = MOST_BYTES) -> str | None:
             data = file.read(most + 1)
         if len(data) > most:
             raise ValueError(f"it has more than {most:,} bytes")
-        return data.decode("utf-8-sig")
+        return data.decode().removeprefix("\ufeff")
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError) as error:

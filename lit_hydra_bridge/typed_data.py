@@ -23,6 +23,10 @@ _MOST_LEVELS: Final = 100
 _MOST_BITS: Final = 4096
 _LAST_SECOND: Final = 253_402_300_000.0  # of the year 9999
 _PLAIN: Final = (str, int, float, bool)
+_LEAVES: Final = frozenset(_PLAIN)
+_QUICK: Final = (str, float)
+_COMMON: Final = 1 << 62
+_MISSING: Final = object()
 
 
 class WrongDataError(ValueError):
@@ -43,26 +47,50 @@ def read_as(cls: type[T], data: object, name: str) -> T:
     return _Reader(name).record(cls, data)
 
 
+@dataclasses.dataclass(frozen=True)
+class _Field:
+    name: str
+    hint: Any
+    is_needed: bool
+    may_be_none: bool
+    leaf: type | None
+    """Its type, if that is one of text or numbers."""
+
+
 @cache
-def _fields(cls: Any) -> list[tuple[str, Any, bool]]:
-    """Return name, type and whether it has to be there, of each field."""
+def _fields(cls: Any) -> list[_Field]:
     hints = typing.get_type_hints(cls, include_extras=True)
     missing = dataclasses.MISSING
-    return [
-        (spec.name, hints[spec.name], spec.default is missing and spec.default_factory is missing)
-        for spec in dataclasses.fields(cls)
-    ]
+    found = []
+    for spec in dataclasses.fields(cls):
+        kind, inner = _form(hints[spec.name])
+        leaf = inner if kind == "optional" else hints[spec.name]
+        is_needed = spec.default is missing and spec.default_factory is missing
+        found.append(
+            _Field(
+                spec.name, hints[spec.name], is_needed, kind in ("optional", "any"), leaf if leaf in _LEAVES else None
+            )
+        )
+    return found
 
 
 @cache
-def _items(cls: Any) -> dict[str, Any] | None:
-    """Return the types of a TypedDict's items; None where it is none."""
-    return typing.get_type_hints(cls) if typing.is_typeddict(cls) else None
-
-
-@cache
-def _parts(hint: Any) -> tuple[Any, tuple[Any, ...]]:
-    return typing.get_origin(hint), typing.get_args(hint)
+def _form(hint: Any) -> tuple[str, Any]:
+    """Return of which form a type is, and what it is made of."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (types.UnionType, typing.Union):
+        return "optional", next(each for each in arguments if each is not type(None))
+    if origin is Annotated:
+        return "seconds", None
+    if origin in (list, tuple, dict):
+        return origin.__name__, arguments
+    if typing.is_typeddict(hint):
+        return "typed dict", typing.get_type_hints(hint)
+    if dataclasses.is_dataclass(hint):
+        return "record", hint
+    if isinstance(hint, type) and issubclass(hint, Enum):
+        return "enum", {each.value: each for each in hint}
+    return "any" if hint is Any else "leaf", hint
 
 
 class _Reader:
@@ -74,14 +102,22 @@ class _Reader:
         if not isinstance(data, dict):
             raise self._error("a mapping", data)
         values: dict[str, Any] = {}
-        for name, hint, is_needed in _fields(cls):  # type: ignore[arg-type]
-            if name in data:
-                values[name] = self._at(name, data[name], hint)
-            elif is_needed:
-                raise WrongDataError(f"{self._where()} has no {name!r}")
+        for spec in _fields(cls):  # type: ignore[arg-type]
+            value = data.get(spec.name, _MISSING)
+            if value is _MISSING:
+                if spec.is_needed:
+                    raise WrongDataError(f"{self._where()} has no {spec.name!r}")
+            elif value is None and spec.may_be_none:
+                values[spec.name] = None
+            elif type(value) is spec.leaf and not (isinstance(value, int) and abs(value) > _COMMON):
+                values[spec.name] = value
+            else:
+                values[spec.name] = self._at(spec.name, value, spec.hint)
         return cls(**values)
 
     def _at(self, step: object, value: object, hint: Any) -> Any:
+        if type(value) is hint and hint in _QUICK:  # most of what there is
+            return value
         self._path.append(step)
         if len(self._path) > _MOST_LEVELS:
             raise WrongDataError(f"{self._where()} is nested too deeply")
@@ -95,32 +131,32 @@ class _Reader:
         # bool is an int to isinstance, and data that says True for a job number is damaged.
         if type(value) is hint:
             return value
-        if hint is Any:
+        kind, inner = _form(hint)
+        if kind == "any":
             return self._plain(value)
+        if kind == "optional":
+            return None if value is None else self._value(value, inner)
+        if kind == "record":
+            return self.record(inner, value)
+        if kind == "seconds":
+            return self._seconds(value)
+        if kind == "enum" and type(value) is str and value in inner:
+            return inner[value]
         if hint is float and type(value) is int and value.bit_length() < 1000:
             return float(value)
-        if isinstance(hint, type) and issubclass(hint, Enum) and value in [each.value for each in hint]:
-            return hint(value)
-        if dataclasses.is_dataclass(hint):
-            return self.record(typing.cast("type[Any]", hint), value)
-        items = _items(hint)
-        if items is not None and isinstance(value, dict):
-            return {key: self._at(key, value[key], items[key]) for key in items if key in value}
-        return self._composite(value, hint)
+        return self._container(value, hint)
 
-    def _composite(self, value: object, hint: Any) -> Any:
-        origin, arguments = _parts(hint)
-        if origin in (types.UnionType, typing.Union):
-            others = [each for each in arguments if each is not type(None)]
-            if value is None and len(others) < len(arguments):
-                return None
-            return self._value(value, next((each for each in others if type(value) is each), others[-1]))
-        if origin is Annotated:
-            return self._seconds(value)
-        if origin in (list, tuple) and isinstance(value, list):
-            return origin(self._at(i, item, arguments[0]) for i, item in enumerate(value))
-        if origin is dict and isinstance(value, dict):
-            return {self._key(key, arguments[0]): self._at(key, item, arguments[1]) for key, item in value.items()}
+    def _container(self, value: object, hint: Any) -> Any:
+        kind, inner = _form(hint)
+        if isinstance(value, list) and kind in ("list", "tuple"):
+            items = [self._at(i, item, inner[0]) for i, item in enumerate(value)]
+            return items if kind == "list" else tuple(items)
+        if not value and isinstance(value, dict) and kind in ("dict", "typed dict"):
+            return {}
+        if isinstance(value, dict) and kind == "dict":
+            return {self._key(key, inner[0]): self._at(key, item, inner[1]) for key, item in value.items()}
+        if isinstance(value, dict) and kind == "typed dict":
+            return {key: self._at(key, value[key], inner[key]) for key in inner if key in value}
         raise self._error(str(getattr(hint, "__name__", hint)), value)
 
     def _seconds(self, value: object) -> float:
