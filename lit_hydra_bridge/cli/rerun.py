@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -145,8 +146,14 @@ def _without_secrets(plan: Plan) -> Plan:
     from dataclasses import replace
 
     from lit_hydra_bridge.record.redaction import process_redactor
+    from lit_hydra_bridge.reload.rerun.hydra_seam import OVERRIDES
 
-    return replace(plan, command=process_redactor().arguments(plan.command))
+    redactor = process_redactor()
+    environment = {
+        name: json.dumps(redactor.arguments(json.loads(value))) if name == OVERRIDES else value
+        for name, value in plan.environment.items()
+    }
+    return replace(plan, command=redactor.arguments(plan.command), environment=environment)
 
 
 @contextlib.contextmanager

@@ -106,10 +106,11 @@ def _names_program(command: PythonCommand, entry: Entry) -> bool:
 
 
 def _reads_overrides(record: RunRecord, arguments: list[str]) -> bool:
-    """Tell whether Hydra took the overrides of a single run from the command line as it was typed."""
-    if record.hydra is None or record.hydra.mode != "RUN":
-        return True
-    return parse_hydra_arguments(record.entry.argv[1:]) is not None and set(record.hydra.overrides) <= set(arguments)
+    """Tell whether Hydra took the overrides from the command line as it was typed; a sweep's are not its jobs'."""
+    if record.hydra is None or parse_hydra_arguments(record.entry.argv[1:]) is None:
+        return record.hydra is None
+    is_sweep = record.hydra.mode == "MULTIRUN" or not {"-m", "--multirun"}.isdisjoint(arguments)
+    return is_sweep or set(record.hydra.overrides) <= set(arguments)
 
 
 def _names_folder_that_is_gone(flag: str, folder: Path) -> bool:
