@@ -38,7 +38,7 @@ ABOUT = {
 BELOW = {"errors", "hydra_seams", "hydra_text", "on_import", "progress", "switch", "text", "trusted"}
 ALLOWED: dict[str, set[str]] = {
     "cli": {"record", "reload", "sweep", "results", "diagnosis"},
-    "hydra_plugins": {"record", "reload", "sweep", "results"},
+    "hydra_plugins": {"conf", "record", "reload", "sweep", "results"},
     "results": {"record", "reload", "sweep"},
     "diagnosis": set(),
     "record": set(),
