@@ -250,6 +250,7 @@ def test_a_checkpoint_is_evaluated_with_the_config_that_it_was_trained_with(tmp_
 
 
 @pytest.mark.matrix
+@pytest.mark.timeout(600)
 def test_no_hydra_is_asked_for_what_it_is_about_to_drop(tmp_path: Path) -> None:
     """Training, the same run again, a sweep, and loading the model: none of them makes Hydra warn."""
     quick = ["data=few_digits", "trainer.max_epochs=1"]
@@ -266,7 +267,7 @@ def test_no_hydra_is_asked_for_what_it_is_about_to_drop(tmp_path: Path) -> None:
         ["-c", load],
     ):
         warned = {"PYTHONWARNINGS": "always", "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-        done = run(sys.executable, *arguments, cwd=tmp_path, env=warned, cold=True)
+        done = run(sys.executable, *arguments, cwd=tmp_path, env=warned)
         said += done.stdout + done.stderr
     assert said.count("validation accuracy") == 4 and "LitDigits" in said
     assert [line for line in said.splitlines() if re.search(r"MigrationWarning|hydra.*deprecat|whitelist", line)] == []
