@@ -198,13 +198,11 @@ class RunFileWriter:
         write_file(self._path, dumps(data))
 
     def has_record(self) -> bool:
-        """Tell whether this run's record is in the file, whichever process has written it.
-
-        Raises:
-            OSError, ForeignRunFileError: as `write`.
-        """
-        before = self._read() or {}
-        return before.get("run_id") == self._known["run_id"] and before.get("record") is not None
+        """Tell whether this run's record is in the file, whichever process has written it."""
+        with suppress(OSError, ForeignRunFileError):
+            before = self._read() or {}
+            return before.get("run_id") == self._known["run_id"] and before.get("record") is not None
+        return False
 
     def _read(self) -> dict[str, Any] | None:
         try:

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from lit_hydra_bridge import read_record
-from tests.support import FLAVOURS, App, lit_hydra
+from tests.support import FLAVOURS, App
 
 CONFIG = r"""
 model:
@@ -897,7 +897,7 @@ def test_wandb_lets_the_app_change_what_is_there_because_of_us(app: App) -> None
 
 
 def test_mlflow_a_resumed_run_takes_changed_values_as_tags(app: App) -> None:
-    """By `rerun --resume`, and by hand; of the config, of the model, and what the app logs once more itself."""
+    """Of the config, of the model, and what the app logs once more itself; as `rerun --resume` does it, and by hand."""
     from mlflow import MlflowClient
 
     app.write(
@@ -927,8 +927,8 @@ def test_mlflow_a_resumed_run_takes_changed_values_as_tags(app: App) -> None:
         assert [found.data.params.get(key) for key in keys[:6]] == ["0.1", "0.1", "7", "7", "1", "1"]
         return {key: found.data.tags[key] for key in keys if key in found.data.tags}, found.data.metrics
 
-    lit_hydra("rerun", "1.ckpt", "--resume", "epochs=2", "model.lr=0.5", "seed=8", cwd=app.folder)
+    app.run("ckpt_path=1.ckpt", f"++logger.run_id={run_id!r}", "epochs=2", "model.lr=0.5", "seed=8")
     tags, metrics = changed()
     assert tags == {"lr": "0.5", "model/lr": "0.5", "seed": "8", "own": "8", "epochs": "2"} and metrics["epoch"] == 1
-    app.run("epochs=3", "model.lr=0.25", "ckpt_path=2.ckpt", f"+logger.run_id={run_id!r}")
+    app.run("ckpt_path=2.ckpt", f"++logger.run_id={run_id!r}", "epochs=3", "model.lr=0.25")
     assert changed()[0] == {"lr": "0.25", "model/lr": "0.25", "seed": "8", "own": "8", "epochs": "3"}

@@ -185,7 +185,7 @@ def test_ls_tells_how_each_run_ended_and_how_long_it_took(app: App) -> None:
         + "\n".join(body)
     )
     for name in cases:
-        app.run(f"+end={name}", DIR.format(name), check=False, cold=name == "ctrl_c")
+        app.run(f"+end={name}", DIR.format(name), check=False)
     rows = listed(app)
     for name, (_, outcome, reason) in cases.items():
         row = rows[name]
@@ -205,7 +205,7 @@ def test_a_run_is_running_while_its_process_is_there(app: App) -> None:
     command = [sys.executable, "train.py", DIR.format("a")]
     process = subprocess.Popen(command, cwd=app.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        until((app.folder / "ready").exists, "the training has ended")
+        until((app.folder / "ready").exists, "the training has ended", timeout_s=240)
         row = listed(app)["a"]
         assert row["outcome"] == "running" and row["duration_s"] > 0 and "val_loss" in row["metrics"]
     finally:

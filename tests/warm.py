@@ -155,6 +155,7 @@ def _become(request: dict[str, Any], streams: list[int]) -> None:
         raise
     except BaseException as error:
         trace = error.__traceback__
+        sys.last_value = error  # as the interpreter does before it ends
         sys.excepthook(type(error), error, trace.tb_next if trace is not None else trace)
         sys.exit(1)
 

@@ -59,11 +59,11 @@ def read_training(folder: str, run: RunFile, problems: list[str]) -> Training:
             known |= _best(record, folder)
             monitors = record.checkpoint.monitors if record.checkpoint else {}
             overrides, number = tuple(record.hydra.overrides), record.hydra.job_num
-    for path in dict.fromkeys(tables):
-        metrics |= _last_values(path, problems)
     if noted is not None:
         metrics |= noted.metrics if run.ended is not None else {}
         overrides, number = overrides or tuple(noted.hydra.overrides), noted.hydra.job_num if number is None else number
+    for path in dict.fromkeys(tables):
+        metrics |= _last_values(path, problems)
     best = known.get("best") or known.get("last")
     return Training(
         best=best, checkpoints=known, monitors=monitors, metrics=metrics, overrides=overrides, number=number
