@@ -52,7 +52,7 @@ def written(folder: Path, count: int, **changes: Any) -> Path:
             "overrides": (f"model.encoder.hidden_size={2**number}", f"optimizer.lr={10.0**-number}", f"n={number}"),
             "attempts": (attempt,),
             "return_value": number / 7,
-            "metrics": {"val/accuracy": number / 3, "train_loss": 1e9 * number, "val_loss": 0.1, "grad_norm": 5.0},
+            "metrics": {"val/accuracy": number / 3, "train_loss": 1e9 * number, "val_loss": number / 7, "grad_norm": 5.0},
             "checkpoints": {"best": f"{folder}/{number}/checkpoints/epoch=1-step=46.ckpt"},
         }
         JobFolder(folder / str(number)).write(JobState(number=number, sweep="s", **{**known, **changes}))
@@ -88,7 +88,7 @@ def test_a_sweeps_jobs_on_a_terminal(app: SweepApp, columns: int) -> None:
 
 @pytest.mark.parametrize("columns", [20, 40, 80, 120, 200, 400])
 def test_a_table_fits_its_terminal_and_says_what_has_no_room(tmp_path: Path, columns: int) -> None:
-    written(tmp_path / "s", 4, checkpoints={"best": "/x.ckpt", "monitor": "val_loss", "mode": "min", "score": 0.0})
+    written(tmp_path / "s", 4, checkpoints={"best": "/x.ckpt"}, monitors={"val_loss": "min"})
     lines = shown("s", cwd=tmp_path, columns=columns)
     table = lines[2:7]
     assert all(cell_len(line) <= columns for line in table)
@@ -121,7 +121,7 @@ def test_nothing_from_outside_drives_the_terminal(tmp_path: Path) -> None:
 
 
 def test_a_terminal_without_unicode_gets_ascii(tmp_path: Path) -> None:
-    written(tmp_path / "s", 2, checkpoints={"best": "/x", "monitor": "train_loss", "mode": "min", "score": 0.0})
+    written(tmp_path / "s", 2, monitors={"val_loss": "min"})
     done = lit_hydra("ls", "s", cwd=tmp_path, env={"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"})
     assert done.stdout.isascii() and "* #0" in done.stdout
 
