@@ -267,7 +267,7 @@ def test_no_hydra_is_asked_for_what_it_is_about_to_drop(tmp_path: Path) -> None:
         ["-c", load],
     ):
         warned = {"PYTHONWARNINGS": "always", "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-        done = run(sys.executable, *arguments, cwd=tmp_path, env=warned)
+        done = run(sys.executable, *arguments, cwd=tmp_path, env=warned, timeout_s=300)
         said += done.stdout + done.stderr
     assert said.count("validation accuracy") == 4 and "LitDigits" in said
     assert [line for line in said.splitlines() if re.search(r"MigrationWarning|hydra.*deprecat|whitelist", line)] == []
