@@ -169,13 +169,13 @@ class RunFileWriter:
 
     Args:
         folder: the run's.
-        start: what is known from the start, with `run_id`.
+        start: what is known from the start, with `run_id` and `folder`.
     """
 
     def __init__(self, folder: Path, start: Mapping[str, Any]) -> None:
         self.folder = folder
         self._path = folder / RUN_FILE
-        self._known: dict[str, Any] = {"format": _FORMAT, "version": _VERSION, "folder": str(folder), **start}
+        self._known: dict[str, Any] = {"format": _FORMAT, "version": _VERSION, **start}
 
     def write(self, changes: Mapping[str, Any], checkpoint: tuple[str, str] | None = None) -> None:
         """Change keys of the file.

@@ -50,7 +50,8 @@ class RunFolder:
         self._has_failed = False
         self._has_job_json = Path(os.environ.get(PROGRESS, "")).parent == folder
         process = {} if self._has_job_json else {"process": this_process(), "outcome": RUNNING}
-        self._writer = RunFileWriter(folder, {"run_id": run_id, "started": now(), **process})
+        start = {"run_id": run_id, "folder": redactor.text(str(folder)), "started": now()}
+        self._writer = RunFileWriter(folder, {**start, **process})
         self._write({})
 
     def __getstate__(self) -> dict[str, Any]:
@@ -79,13 +80,13 @@ class RunFolder:
         self._metrics |= record["metrics"]
         if is_fit or self._record is None:
             self._record = record
-        logs = [self._redactor.text(folder) for folder in log_folders]
-        self._write({"record": {**self._record, "metrics": self._metrics}, "logs": logs})
+        self._record = {**self._record, "metrics": self._metrics}
+        self._write({"record": self._record, "logs": [self._redactor.text(folder) for folder in log_folders]})
 
     def end(self, outcome: str, reason: str, make_record: Callable[[], Mapping[str, Any]]) -> None:
         """The job has ended: note how, and the record if that has not been done."""
         has_record = self.has_record or self._writer.has_record()  # a process that Lightning spawned may have noted it
-        changes: dict[str, Any] = {} if has_record else {"record": make_record()}
+        changes: dict[str, Any] = {} if has_record else {"record": self._record or make_record()}
         if not self._has_job_json:
             changes |= {"outcome": outcome, "reason": self._redactor.text(reason)[:_MAX_REASON], "ended": now()}
         self._write(changes)
