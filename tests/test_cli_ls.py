@@ -52,7 +52,12 @@ def written(folder: Path, count: int, **changes: Any) -> Path:
             "overrides": (f"model.encoder.hidden_size={2**number}", f"optimizer.lr={10.0**-number}", f"n={number}"),
             "attempts": (attempt,),
             "return_value": number / 7,
-            "metrics": {"val/accuracy": number / 3, "train_loss": 1e9 * number, "val_loss": number / 7, "grad_norm": 5.0},
+            "metrics": {
+                "val/accuracy": number / 3,
+                "train_loss": 1e9 * number,
+                "val_loss": number / 7,
+                "grad_norm": 5.0,
+            },  # fmt: skip
             "checkpoints": {"best": f"{folder}/{number}/checkpoints/epoch=1-step=46.ckpt"},
         }
         JobFolder(folder / str(number)).write(JobState(number=number, sweep="s", **{**known, **changes}))
