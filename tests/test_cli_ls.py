@@ -57,7 +57,7 @@ def written(folder: Path, count: int, **changes: Any) -> Path:
                 "train_loss": 1e9 * number,
                 "val_loss": number / 7,
                 "grad_norm": 5.0,
-            },  # fmt: skip
+            },
             "checkpoints": {"best": f"{folder}/{number}/checkpoints/epoch=1-step=46.ckpt"},
         }
         JobFolder(folder / str(number)).write(JobState(number=number, sweep="s", **{**known, **changes}))
