@@ -9,11 +9,14 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
+from collections.abc import Callable, Collection, Iterable, Iterator
 from enum import Enum
 from functools import cache
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar, cast
 
 T = TypeVar("T")
+Read = Callable[[Any], Any]
+"""Returns data as a type, or raises _WrongValueError."""
 
 Seconds = Annotated[float, "since the epoch"]
 """A time that a calendar can show."""
@@ -22,10 +25,7 @@ _MOST_LEVELS: Final = 100
 # Python refuses to write longer ones as text.
 _MOST_BITS: Final = 4096
 _LAST_SECOND: Final = 253_402_300_000.0  # of the year 9999
-_PLAIN: Final = (str, int, float, bool)
-_LEAVES: Final = frozenset(_PLAIN)
-_QUICK: Final = (str, float)
-_COMMON: Final = 1 << 62
+_PLAIN: Final = frozenset({str, int, float, bool})
 _MISSING: Final = object()
 
 
@@ -44,146 +44,164 @@ def read_as(cls: type[T], data: object, name: str) -> T:
     Raises:
         WrongDataError: a value has not the type of its field, or it is nested too deeply.
     """
-    return _Reader(name).record(cls, data)
+    try:
+        return cast("T", _reader(cast("Any", cls))(data))
+    except _WrongValueError as wrong:
+        steps = [f"[{_short(step)}]" if type(step) is int else f".{_short(step)}" for step in wrong.path[:-13:-1]]
+        rest = "…" if len(wrong.path) > len(steps) else ""
+        raise WrongDataError(f"{name}{''.join(steps)}{rest} {wrong.what}") from None
 
 
-@dataclasses.dataclass(frozen=True)
-class _Field:
-    name: str
-    hint: Any
-    is_needed: bool
-    may_be_none: bool
-    leaf: type | None
-    """Its type, if that is one of text or numbers."""
+class _WrongValueError(Exception):
+    """A value is wrong; whoever passes the error on adds its own step to the path, so the innermost comes first."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(what)
+        self.what = what
+        self.path: list[object] = []
 
 
-@cache
-def _fields(cls: Any) -> list[_Field]:
-    hints = typing.get_type_hints(cls, include_extras=True)
-    missing = dataclasses.MISSING
-    found = []
-    for spec in dataclasses.fields(cls):
-        kind, inner = _form(hints[spec.name])
-        leaf = inner if kind == "optional" else hints[spec.name]
-        is_needed = spec.default is missing and spec.default_factory is missing
-        found.append(
-            _Field(
-                spec.name, hints[spec.name], is_needed, kind in ("optional", "any"), leaf if leaf in _LEAVES else None
-            )
-        )
-    return found
+def _not(expected: str, value: object) -> _WrongValueError:
+    return _WrongValueError(f"should be {expected}, and is {_describe(value)}")
 
 
 @cache
-def _form(hint: Any) -> tuple[str, Any]:
-    """Return of which form a type is, and what it is made of."""
+def _reader(hint: Any) -> Read:
+    """Return the function that reads a type; made once, since tables read it ten thousand times."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if hint is Any:
+        return _plain
     if origin in (types.UnionType, typing.Union):
-        return "optional", next(each for each in arguments if each is not type(None))
+        return _optional(_reader(next(each for each in arguments if each is not type(None))))
     if origin is Annotated:
-        return "seconds", None
-    if origin in (list, tuple, dict):
-        return origin.__name__, arguments
+        return _seconds
+    if origin in (list, tuple):
+        return _sequence(origin, _reader(arguments[0]))
+    if origin is dict:
+        return _mapping(arguments[0], _reader(arguments[1]))
     if typing.is_typeddict(hint):
-        return "typed dict", typing.get_type_hints(hint)
+        return _items({name: _reader(each) for name, each in typing.get_type_hints(hint).items()})
     if dataclasses.is_dataclass(hint):
-        return "record", hint
+        return _record(hint)
     if isinstance(hint, type) and issubclass(hint, Enum):
-        return "enum", {each.value: each for each in hint}
-    return "any" if hint is Any else "leaf", hint
+        return _member({each.value: each for each in hint})
+    return _leaf(hint)
 
 
-class _Reader:
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._path: list[object] = []
+def _record(cls: Any) -> Read:
+    hints, missing = typing.get_type_hints(cls, include_extras=True), dataclasses.MISSING
+    fields = [
+        (spec.name, _reader(hints[spec.name]), spec.default is missing and spec.default_factory is missing)
+        for spec in dataclasses.fields(cls)
+    ]
 
-    def record(self, cls: type[T], data: object) -> T:
-        if not isinstance(data, dict):
-            raise self._error("a mapping", data)
-        values: dict[str, Any] = {}
-        for spec in _fields(cls):  # type: ignore[arg-type]
-            value = data.get(spec.name, _MISSING)
-            if value is _MISSING:
-                if spec.is_needed:
-                    raise WrongDataError(f"{self._where()} has no {spec.name!r}")
-            elif value is None and spec.may_be_none:
-                values[spec.name] = None
-            elif type(value) is spec.leaf and not (isinstance(value, int) and abs(value) > _COMMON):
-                values[spec.name] = value
-            else:
-                values[spec.name] = self._at(spec.name, value, spec.hint)
+    def read(value: Any) -> Any:
+        if type(value) is not dict:
+            raise _not("a mapping", value)
+        values = {}
+        for name, read_field, is_needed in fields:
+            found = value.get(name, _MISSING)
+            if found is not _MISSING:
+                try:
+                    values[name] = read_field(found)
+                except _WrongValueError as wrong:
+                    wrong.path.append(name)
+                    raise
+            elif is_needed:
+                raise _WrongValueError(f"has no {name!r}")
         return cls(**values)
 
-    def _at(self, step: object, value: object, hint: Any) -> Any:
-        if type(value) is hint and hint in _QUICK:  # most of what there is
-            return value
-        self._path.append(step)
-        if len(self._path) > _MOST_LEVELS:
-            raise WrongDataError(f"{self._where()} is nested too deeply")
-        result = self._value(value, hint)
-        self._path.pop()
-        return result
+    return read
 
-    def _value(self, value: object, hint: Any) -> Any:
-        if type(value) is int and value.bit_length() > _MOST_BITS:
-            raise self._error("a smaller number", value)
+
+def _leaf(kind: Any) -> Read:
+    def read(value: Any) -> Any:
         # bool is an int to isinstance, and data that says True for a job number is damaged.
-        if type(value) is hint:
+        if type(value) is kind and (kind is not int or value.bit_length() <= _MOST_BITS):
             return value
-        kind, inner = _form(hint)
-        if kind == "any":
-            return self._plain(value)
-        if kind == "optional":
-            return None if value is None else self._value(value, inner)
-        if kind == "record":
-            return self.record(inner, value)
-        if kind == "seconds":
-            return self._seconds(value)
-        if kind == "enum" and type(value) is str and value in inner:
-            return inner[value]
-        if hint is float and type(value) is int and value.bit_length() < 1000:
+        if kind is float and type(value) is int and value.bit_length() < 1000:
             return float(value)
-        return self._container(value, hint)
+        raise _not("a smaller number" if type(value) is kind else kind.__name__, value)
 
-    def _container(self, value: object, hint: Any) -> Any:
-        kind, inner = _form(hint)
-        if isinstance(value, list) and kind in ("list", "tuple"):
-            items = [self._at(i, item, inner[0]) for i, item in enumerate(value)]
-            return items if kind == "list" else tuple(items)
-        if not value and isinstance(value, dict) and kind in ("dict", "typed dict"):
-            return {}
-        if isinstance(value, dict) and kind == "dict":
-            return {self._key(key, inner[0]): self._at(key, item, inner[1]) for key, item in value.items()}
-        if isinstance(value, dict) and kind == "typed dict":
-            return {key: self._at(key, value[key], inner[key]) for key in inner if key in value}
-        raise self._error(str(getattr(hint, "__name__", hint)), value)
+    return read
 
-    def _seconds(self, value: object) -> float:
-        if type(value) in (int, float) and 0 <= value <= _LAST_SECOND:  # type: ignore[operator]
-            return float(value)  # type: ignore[arg-type]
-        raise self._error("seconds since the epoch", value)
 
-    def _plain(self, value: object) -> Any:
-        if value is None or type(value) in _PLAIN:
-            return value
+def _optional(read_other: Read) -> Read:
+    return lambda value: None if value is None else read_other(value)
+
+
+def _member(members: dict[Any, Any]) -> Read:
+    def read(value: Any) -> Any:
+        if type(value) is str and value in members:
+            return members[value]
+        raise _not(f"one of {', '.join(map(str, members))}", value)
+
+    return read
+
+
+def _sequence(kind: Any, read_item: Read) -> Read:
+    def read(value: Any) -> Any:
         if type(value) is list:
-            return [self._at(i, item, Any) for i, item in enumerate(value)]
+            return kind(_each(enumerate(value), read_item))
+        raise _not("list", value)
+
+    return read
+
+
+def _mapping(key_kind: Any, read_item: Read) -> Read:
+    kinds = _PLAIN if key_kind is Any else {key_kind}
+
+    def read(value: Any) -> Any:
         if type(value) is dict:
-            return {self._key(key, Any): self._at(key, item, Any) for key, item in value.items()}
-        raise self._error("plain data", value)
+            return dict(zip(_keys(value, kinds), _each(value.items(), read_item), strict=True))
+        raise _not("dict", value)
 
-    def _key(self, key: object, hint: Any) -> Any:
-        if type(key) in (_PLAIN if hint is Any else (hint,)):
-            return key
-        raise self._error("a mapping with plain keys", key)
+    return read
 
-    def _error(self, expected: str, value: object) -> WrongDataError:
-        return WrongDataError(f"{self._where()} should be {expected}, and is {_describe(value)}")
 
-    def _where(self) -> str:
-        steps = [f"[{_short(step)}]" if type(step) is int else f".{_short(step)}" for step in self._path[:12]]
-        return "".join([self._name, *steps, "…" if len(self._path) > len(steps) else ""])
+def _items(readers: dict[str, Read]) -> Read:
+    def read(value: Any) -> Any:
+        if type(value) is not dict:
+            raise _not("a mapping", value)
+        return {name: item for name in readers if name in value for item in _each([(name, value[name])], readers[name])}
+
+    return read
+
+
+def _each(items: Iterable[tuple[object, Any]], read: Read) -> Iterator[Any]:
+    for step, item in items:
+        try:
+            yield read(item)
+        except _WrongValueError as wrong:
+            wrong.path.append(step)
+            raise
+
+
+def _keys(value: dict[Any, Any], kinds: Collection[Any]) -> Iterable[Any]:
+    for key in value:
+        if type(key) not in kinds:
+            raise _not("a mapping with plain keys", key)
+    return value
+
+
+def _seconds(value: Any) -> float:
+    if type(value) in (int, float) and 0 <= value <= _LAST_SECOND:
+        return float(value)
+    raise _not("seconds since the epoch", value)
+
+
+def _plain(value: Any, level: int = 0) -> Any:
+    if value is None or type(value) in _PLAIN:
+        if type(value) is int and value.bit_length() > _MOST_BITS:
+            raise _not("a smaller number", value)
+        return value
+    if level > _MOST_LEVELS:
+        raise _WrongValueError("is nested too deeply")
+    if type(value) is list:
+        return list(_each(enumerate(value), lambda item: _plain(item, level + 1)))
+    if type(value) is dict:
+        return dict(zip(_keys(value, _PLAIN), _each(value.items(), lambda item: _plain(item, level + 1)), strict=True))
+    raise _not("plain data", value)
 
 
 def _describe(value: object) -> str:

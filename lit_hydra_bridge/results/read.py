@@ -131,7 +131,8 @@ class _Reader:
         for folder in folders:
             job = self._state(folder) or foreign_row(folder, self.problems)
             if job is not None:
-                found.append((folder, replace(job, overrides=tuple(map(shown, job.overrides)))))
+                overrides = tuple(map(shown, job.overrides))
+                found.append((folder, job if overrides == job.overrides else replace(job, overrides=overrides)))
         all_varying = varying([job.overrides for _, job in found])
         rows = [self._row(folder, job, own) for (folder, job), own in zip(found, all_varying, strict=True)]
         if marks:
