@@ -857,7 +857,7 @@ def test_two_jobs_never_have_one_folder(plain_app: App) -> None:
         ("hydra.launcher.devices=[0,0]", ["devices=[0, 0]", "different ids"]),
         ("hydra.launcher.devices_per_job=1", ["devices_per_job=1", "no accelerator"]),
         ("hydra.launcher.on_failure=explode", ["on_failure='explode'", "continue, stop"]),
-        ("hydra.launcher.resume=maybe", ["resume='maybe'", "true or false"]),
+        ("hydra.launcher.resume=maybe", ["resume='maybe'", "true, overrides or false"]),
     ],
 )
 def test_a_setting_that_makes_no_sense_is_one_line(override: str, expected: list[str], plain_app: App) -> None:

@@ -341,7 +341,7 @@ def test_one_signal_lets_jobs_end_by_themselves(tmp_path: Path, method: str, num
     assert outcomes(app.out) == {0: "interrupted", 1: "interrupted"}
     assert job_states(app.out)[0]["attempts"][0]["reason"] == f"the launcher got {number.name}"
     assert app.notes() == {"ran 1": 1, "ran 2": 1, "left 1": 1, "left 2": 1}
-    assert f"4 of 4 jobs are left. To go on: lit-hydra resume {app.out}" in launched.output
+    assert f"4 of 4 jobs are left, 2 of them not started. To go on: lit-hydra resume {app.out}" in launched.output
     assert "Traceback" not in launched.output
 
     (app.folder / "hold").unlink()
