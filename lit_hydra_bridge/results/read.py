@@ -147,7 +147,7 @@ class _Reader:
 
     def _state(self, folder: str) -> JobState | None:
         try:
-            return JobFolder(Path(folder)).read()
+            return JobFolder(Path(folder)).read(shown=True)
         except SweepFolderError as error:
             self.problems.append(str(error))
             return None

@@ -78,14 +78,18 @@ class JobFolder:
         for path in (self.progress, self.path / BEFORE):
             path.unlink(missing_ok=True)
 
-    def read(self) -> JobState | None:
+    def read(self, *, shown: bool = False) -> JobState | None:
         """Return the job's state; None where there is none.
+
+        Args:
+            shown: as everybody may read it, without secrets.
 
         Raises:
             SweepFolderError: there is one, and it can't be read.
         """
         try:
-            return read_json(self.state_file, lambda data: JobState.from_dict(whole(self.state_file, data)))
+            read = JobState.from_dict if shown else lambda data: JobState.from_dict(whole(self.state_file, data))
+            return read_json(self.state_file, read)
         except DamagedFileError as error:
             raise SweepFolderError(str(error)) from None
 
