@@ -167,7 +167,7 @@ DIFF = {"source__dirty": True, "source__diff": None}
         (DIFF, "changes", False, "switched off", "git commit"),
         ({**DIFF, "source__diff_cut": True}, "changes", False, "longer than the limit", "diff_limit_kib"),
         ({"source__dirty": True, "source__diff": "eJw="}, "changes", False, "could not be looked at", ""),
-        ({"hydra": None}, "entry", None, "given by hand", "load_config"),
+        ({"hydra": {}}, "entry", None, "given by hand", "load_config"),
         ({"entry__task_function": None}, "entry", None, "given by hand", "load_config"),
         (
             {"entry__script": "/gone/train.py", "entry__task_file": "/gone/train.py"},
