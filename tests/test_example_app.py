@@ -194,7 +194,7 @@ def test_variant_differs_only_in_names(name: str) -> None:
         return after_docstring
 
     ours = code(APP / f"{name}.py")
-    renamed = ours.replace("import lightning.pytorch", "import pytorch_lightning")
+    renamed = ours.replace("lightning.pytorch", "pytorch_lightning")
     assert code(APP / f"{name}_pl.py") == renamed.replace('"config"', '"config_pl"') != ours
 
 
