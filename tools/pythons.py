@@ -28,7 +28,7 @@ STEPS = ("scan", "train", "show", "rerun --verify", "sweep")
 SHOWN = ("hydra-core", "torch", "lightning")
 # Of this one a wheel for CPUs may lie on the disk.
 TORCH = {"3.11": ["torch==2.13.0"]}
-INSTALL_TIMEOUT_S, STEP_TIMEOUT_S = 400, 300
+INSTALL_TIMEOUT_S, STEP_TIMEOUT_S = 400, 600
 
 APP = """
 import sys
