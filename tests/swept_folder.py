@@ -45,6 +45,7 @@ def write_job(folder: Path, number: int, *, epochs: int, slots: int, overrides: 
             attempts=_attempts(number, slots, has_failed),
             return_value=None if has_failed else losses[-1],
             metrics={} if has_failed else {"val_loss": losses[-1], "val_acc": math.exp(-losses[-1])},
+            monitors={"val_loss": "min", "val_acc": "max"},
             checkpoints={"best": str(folder / "best.ckpt"), "monitor": "val_loss", "mode": "min"},
         )
     )
