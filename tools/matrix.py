@@ -28,7 +28,7 @@ LIGHTNING = (
 )  # fmt: skip
 SHOWN = ("hydra-core", "omegaconf", "lightning", "pytorch-lightning", "torch")
 # Less than the extra `dev` holds: its launchers and linters would say nothing about the combination.
-TEST_TOOLS = ("pytest", "pytest-timeout", "pytest-xdist", "hypothesis")
+TEST_TOOLS = ("pytest", "pytest-timeout", "pytest-xdist", "hypothesis", "jsonschema")
 TEST_TIMEOUT_S = 1800
 
 

@@ -173,23 +173,25 @@ def _job_ended(config: Any, job_return: Any) -> None:
     if job_return.status.name == "COMPLETED":
         job.folder.end("completed", "", job.make_record)
     else:
-        error = getattr(job_return, "_return_value", None)  # the public property prints, and raises it
-        job.folder.end("failed", f"{type(error).__name__}: {error}".partition("\n")[0], job.make_record)
+        _did_not_complete(job, getattr(job_return, "_return_value", None))  # the public property prints, and raises it
 
 
 def _end_what_is_open() -> None:
-    """Hydra does not tell of a task that ends its process, or was interrupted."""
+    """Hydra 1.3 does not tell of a task that ends its process, or was interrupted."""
     if not _open or _open[0].pid != os.getpid():
         return
-    job = _open.pop()
     last = getattr(sys, "last_value", None)
-    cause = job.folder.interrupted_by or ("KeyboardInterrupt" if isinstance(last, KeyboardInterrupt) else "")
     try:
-        if cause:
-            job.folder.end("interrupted", "SIGTERM" if cause == "SIGTERMException" else cause, job.make_record)
-        else:
-            job.folder.end(
-                "failed", "the task did not return: SystemExit, or an interrupt that was caught", job.make_record
-            )
+        _did_not_complete(_open.pop(), last if isinstance(last, KeyboardInterrupt) else None)
     except Exception as error:
         warn(f"how the run ended was not noted ({type(error).__name__}: {error})")
+
+
+def _did_not_complete(job: _Open, error: BaseException | None) -> None:
+    cause = job.folder.interrupted_by or ("KeyboardInterrupt" if isinstance(error, KeyboardInterrupt) else "")
+    if cause and not isinstance(error, Exception):
+        job.folder.end("interrupted", "SIGTERM" if cause == "SIGTERMException" else cause, job.make_record)
+    elif error is not None:
+        job.folder.end("failed", f"{type(error).__name__}: {error}".partition("\n")[0], job.make_record)
+    else:
+        job.folder.end("failed", "the task did not return: SystemExit, or a caught interrupt", job.make_record)
