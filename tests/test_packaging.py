@@ -180,7 +180,6 @@ def test_hydras_scan_imports_few_small_modules_of_ours_and_no_heavy_one(
         "lit_hydra_bridge.sweep.settings",
         "lit_hydra_bridge.sweep.slurm",
         "lit_hydra_bridge.sweep.slurm.settings",
-        "lit_hydra_bridge.switch",
     }
     assert len(added) <= 12, added
 
