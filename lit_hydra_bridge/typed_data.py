@@ -1,4 +1,4 @@
-"""Data that JSON gave, of unknown origin -> dataclasses, every value checked against its field's type.
+"""Untrusted JSON data -> dataclasses, every value checked against its field's type.
 
 A field may be a str, int, float, bool or Enum, a dataclass or TypedDict, a list, tuple or dict of such, any of them or
 None, or Any: plain data of any form. Keys that the dataclass does not have are ignored.

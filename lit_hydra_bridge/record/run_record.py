@@ -241,7 +241,7 @@ class RunRecord:
     def from_dict(cls, data: object) -> RunRecord:
         """Build a record from what `to_dict` gave, or raise InvalidRecordError.
 
-        Keys that this version does not know are passed over; keys with a default may be missing.
+        Keys that this version does not know are ignored; keys with a default may be missing.
         """
         try:
             return read_as(cls, data, "record")

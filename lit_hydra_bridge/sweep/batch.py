@@ -125,7 +125,7 @@ class Batch:
         return waits
 
     def _next_plan(self) -> JobPlan | None:
-        """Plan the next job that has to be run; those that were completed before are passed over."""
+        """Plan the next job that has to be run; those that were completed before are skipped."""
         while self._again or self._waiting:
             if self._again:
                 number, overrides, state = self._again.popleft()

@@ -40,7 +40,7 @@ def newest_checkpoint(folder: Path) -> Path | None:
     """Return the newest checkpoint below a job's folder from which a training can go on.
 
     One that was being written when the job died is no whole zip file, and one without the optimizer's state has the
-    weights alone: both are passed over.
+    weights alone: both are skipped.
     """
     found = [path for path in folder.rglob("*.ckpt") if path.is_file() or (path / "meta.pt").is_file()]
     for path in sorted(found, key=lambda path: (path.stat().st_mtime_ns, path.name == "last.ckpt"), reverse=True):
